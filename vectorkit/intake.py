@@ -1,0 +1,287 @@
+"""From what a caller gives (columns, records, a stream of them) to checked, embedded batches."""
+
+import pickle
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, cast
+from uuid import uuid4
+
+import numpy as np
+
+from vectorkit._narrow import is_array, is_iterable, is_sequence
+from vectorkit.errors import (
+    EmbeddingError,
+    InvalidArgumentError,
+    InvalidVectorError,
+    RecordNotFoundError,
+    VectorKitError,
+)
+from vectorkit.protocol import Embedder
+from vectorkit.types import Batch, CollectionSpec, FloatArray, Metadata, Patch, Record
+from vectorkit.validation import (
+    as_list,
+    as_metadata,
+    as_vectors,
+    check_document,
+    check_id,
+    check_text,
+    check_unique,
+)
+
+__all__ = ["Intake", "spooled"]
+
+_STREAM_BATCH: Final = 1000
+"""Records of a stream that are held at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Checks and embeds for one collection.
+
+    Attributes:
+        spec: The collection's settings.
+        embedder: Embeds documents that come without a vector; None if the caller gives all vectors.
+    """
+
+    spec: CollectionSpec
+    embedder: Embedder | None
+
+    def batches(
+        self, ids: object, documents: object, embeddings: object, metadatas: object, records: object
+    ) -> Iterable[Batch]:
+        """Whole records to write.
+
+        Lists are checked whole here; records of any other iterable are checked as the result is iterated.
+
+        Raises:
+            InvalidArgumentError: Or one of its subclasses, for the argument that breaks the contract.
+            DuplicateIdError: An id stands in the call twice.
+            EmbeddingError: Documents could not be embedded.
+        """
+        if records is None:
+            return self._whole(ids, documents, embeddings, metadatas)
+        _only_records(ids, documents, embeddings, metadatas)
+        if is_sequence(records):
+            return self._whole(*_columns(records))
+        if isinstance(records, str | bytes | Record) or not is_iterable(records):
+            raise InvalidArgumentError(f"records is an iterable of Record, not {type(records).__name__}")
+        return self._stream(iter(records))
+
+    def patches(
+        self,
+        ids: object,
+        documents: object,
+        embeddings: object,
+        metadatas: object,
+        records: object,
+        *,
+        merge: bool,
+        stored: Callable[[Sequence[str]], Mapping[str, Record]],
+    ) -> list[Patch]:
+        """Columns to change (rule 3.4); `stored` reads the records whose documents are to be embedded again.
+
+        Raises:
+            InvalidArgumentError: Or one of its subclasses, for the argument that breaks the contract.
+            DuplicateIdError: An id stands in the call twice.
+            RecordNotFoundError: A record that is to be embedded again is not stored.
+            EmbeddingError: Documents could not be embedded.
+        """
+        if records is not None:
+            _only_records(ids, documents, embeddings, metadatas)
+            ids, documents, embeddings, metadatas = _columns(as_list(records, "records"))
+        if ids is None:
+            raise InvalidArgumentError("update changes records that are stored: say which with ids=")
+        if documents is None and embeddings is None and metadatas is None:
+            raise InvalidArgumentError("nothing to change: give documents=, embeddings= or metadatas=")
+        names = _ids(ids)
+        texts = self._documents(documents, names) if documents is not None else None
+        metas = self._metadatas(metadatas, names) if metadatas is not None else None
+        if not names:
+            return []
+        if embeddings is not None:
+            sources = texts if texts is not None else _stored_texts(embeddings, names, stored)
+            return [Patch(names, texts, self._vectors(embeddings, sources, names), metas, merge)]
+        if texts is None:
+            return [Patch(names, None, None, metas, merge)]
+        # A document that is given is embedded, one that is removed leaves the vector alone (3.4): two groups of rows.
+        with_text = [row for row, text in enumerate(texts) if text is not None]
+        without = [row for row, text in enumerate(texts) if text is None]
+        found: list[Patch] = []
+        if with_text:
+            picked = _pick(names, with_text), _pick(texts, with_text), metas and _pick(metas, with_text)
+            array = self._vectors([None] * len(with_text), picked[1], picked[0])
+            found.append(Patch(picked[0], picked[1], array, picked[2], merge))
+        if without:
+            found.append(
+                Patch(_pick(names, without), _pick(texts, without), None, metas and _pick(metas, without), merge)
+            )
+        return found
+
+    def query(self, query: object) -> FloatArray:
+        """One query, a text or a vector, as a float32 array of shape `(dimension,)` (rule 6.9).
+
+        Raises:
+            InvalidArgumentError: Or one of its subclasses: the vector or the text breaks the contract.
+            EmbeddingError: A text, and no embedder; or it could not be embedded.
+        """
+        if isinstance(query, str):
+            check_text(query, "the query")
+            if self.embedder is None:
+                raise EmbeddingError(
+                    f"a text query needs an embedder, and collection {self.spec.name!r} was opened without one: "
+                    "pass embedder= to get_collection, or search with a vector"
+                )
+            vector = _call(self.embedder.embed_query, query)
+            vectors = self._embedded([vector], 1, lambda _: "the embedding of the query")
+        else:
+            vectors = as_vectors([query], self.spec.dimension, self.spec.metric, lambda _: "the query vector")
+        return vectors.reshape(-1)
+
+    def _whole(self, ids: object, documents: object, embeddings: object, metadatas: object) -> list[Batch]:
+        given = {"documents": documents, "embeddings": embeddings, "metadatas": metadatas}
+        if ids is None:
+            sizes = [len(cast("Any", column)) for column in given.values() if hasattr(column, "__len__")]
+            if not sizes:
+                raise InvalidArgumentError("nothing to write: give documents= or embeddings= (or records=)")
+            names = [str(uuid4()) for _ in range(sizes[0])]
+        else:
+            names = _ids(ids)
+        if documents is None and embeddings is None and names:
+            raise InvalidVectorError("records have neither embeddings nor documents to embed: give one of the two")
+        absent = [None] * len(names)
+        texts = self._documents(absent if documents is None else documents, names)
+        metas = self._metadatas(absent if metadatas is None else metadatas, names)
+        batch = Batch(names, texts, self._vectors(embeddings, texts, names), metas)
+        return [batch] if names else []
+
+    def _stream(self, records: Iterator[object]) -> Iterator[Batch]:
+        seen: set[str] = set()
+        while chunk := list(islice(records, _STREAM_BATCH)):
+            (batch,) = self._whole(*_columns(chunk))
+            check_unique([*batch.ids, *seen.intersection(batch.ids)])
+            seen.update(batch.ids)
+            yield batch
+
+    def _documents(self, documents: object, ids: list[str]) -> list[str | None]:
+        column = _sized(as_list(documents, "documents"), "documents", ids)
+        return [check_document(text, id) for text, id in zip(column, ids, strict=True)]
+
+    def _metadatas(self, metadatas: object, ids: list[str]) -> list[Metadata]:
+        column = _sized(as_list(metadatas, "metadatas"), "metadatas", ids)
+        return [as_metadata(value, id) for value, id in zip(column, ids, strict=True)]
+
+    def _vectors(self, embeddings: object, documents: Sequence[str | None], ids: list[str]) -> FloatArray:
+        """The given vectors, and those of the documents where none is given."""
+
+        def what(index: int) -> str:
+            return f"the embedding of record {ids[index]!r}"
+
+        if is_array(embeddings) and embeddings.dtype.kind != "O":
+            return as_vectors(_sized(embeddings, "embeddings", ids), self.spec.dimension, self.spec.metric, what)
+        column = (
+            [None] * len(ids) if embeddings is None else _sized(as_list(embeddings, "embeddings"), "embeddings", ids)
+        )
+        missing = [row for row, vector in enumerate(column) if vector is None]
+        if not missing:
+            return as_vectors(column, self.spec.dimension, self.spec.metric, what)
+        given = [row for row, vector in enumerate(column) if vector is not None]
+        array = np.empty((len(ids), self.spec.dimension), dtype=np.float32)
+        array[given] = as_vectors(_pick(column, given), self.spec.dimension, self.spec.metric, lambda n: what(given[n]))
+        array[missing] = self._embed([documents[row] for row in missing], [ids[row] for row in missing])
+        return array
+
+    def _embed(self, documents: Sequence[str | None], ids: Sequence[str]) -> FloatArray:
+        texts = [text for text in documents if text is not None]
+        if len(texts) < len(documents):
+            lacking = ids[documents.index(None)]
+            raise InvalidVectorError(f"record {lacking!r} has neither an embedding nor a document to embed")
+        if self.embedder is None:
+            raise InvalidVectorError(
+                f"record {ids[0]!r} has no embedding, and collection {self.spec.name!r} was opened without an embedder "
+                "that could make one: give embeddings=, or pass embedder= when opening the collection"
+            )
+        vectors = _call(self.embedder.embed_documents, texts)
+        return self._embedded(vectors, len(texts), lambda index: f"the embedding made for record {ids[index]!r}")
+
+    def _embedded(self, vectors: object, count: int, what: Callable[[int], str]) -> FloatArray:
+        array = as_vectors(vectors, self.spec.dimension, self.spec.metric, what, error=EmbeddingError)
+        if len(array) != count:
+            raise EmbeddingError(f"the embedder returned {len(array):,} vectors for {count:,} texts")
+        return array
+
+
+@contextmanager
+def spooled(batches: Iterable[Batch]) -> Generator[Iterator[Batch]]:
+    """Read all batches, keeping them in a temporary file, and only then hand them on (rule 3.1).
+
+    For a backend that cannot take back what it has written: if reading the batches raises, it has seen none.
+    """
+    with tempfile.TemporaryFile() as file:
+        count = 0
+        for count, batch in enumerate(batches, start=1):  # noqa: B007  (used after the loop)
+            pickle.dump(batch, file, protocol=pickle.HIGHEST_PROTOCOL)
+        file.seek(0)
+        yield (pickle.load(file) for _ in range(count))
+
+
+def _columns(records: Sequence[object]) -> tuple[list[object], list[object], list[object], list[object]]:
+    for record in records:
+        if not isinstance(record, Record):
+            raise InvalidArgumentError(f"records holds Record objects, not {type(record).__name__}")
+    rows = cast("Sequence[Record]", records)
+    return (
+        [row.id for row in rows],
+        [row.document for row in rows],
+        [row.embedding for row in rows],
+        [row.metadata for row in rows],
+    )
+
+
+def _only_records(*columns: object) -> None:
+    if any(column is not None for column in columns):
+        raise InvalidArgumentError("give records= or columns (ids=, documents=, embeddings=, metadatas=), not both")
+
+
+def _stored_texts(
+    embeddings: object, ids: list[str], stored: Callable[[Sequence[str]], Mapping[str, Record]]
+) -> list[str | None]:
+    """The stored documents of the rows whose embedding is None."""
+    column = [] if is_array(embeddings) else as_list(embeddings, "embeddings")
+    wanted = [id for id, vector in zip(ids, column, strict=False) if vector is None]
+    if not wanted:
+        return [None] * len(ids)
+    found = stored(wanted)
+    if missing := [id for id in wanted if id not in found]:
+        raise RecordNotFoundError(
+            f"{len(missing):,} id(s) are not stored: {', '.join(map(repr, missing[:10]))}; nothing was written"
+        )
+    return [found[id].document if id in found else None for id in ids]
+
+
+def _ids(ids: object) -> list[str]:
+    names = [check_id(id) for id in as_list(ids, "ids")]
+    check_unique(names)
+    return names
+
+
+def _sized(column: Any, what: str, ids: Sequence[str]) -> Any:
+    if len(column) != len(ids):
+        raise InvalidArgumentError(f"{what} has {len(column):,} elements, ids {len(ids):,}; expected one a record")
+    return column
+
+
+def _pick(column: Sequence[Any], rows: Sequence[int]) -> list[Any]:
+    return [column[row] for row in rows]
+
+
+def _call(embed: Any, argument: Any) -> object:
+    """Call an embedder; whatever it raises that is not ours becomes an `EmbeddingError` (rule 8.2)."""
+    try:
+        return embed(argument)
+    except VectorKitError:
+        raise
+    except Exception as error:
+        raise EmbeddingError(f"the embedder failed: {type(error).__name__}: {error}") from error

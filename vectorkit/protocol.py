@@ -1,0 +1,226 @@
+"""The two seams: `VectorBackend`, which a store implements, and `Embedder`, which makes vectors of texts.
+
+The facade (`vectorkit.store`) checks every argument, embeds, parses filters and applies `min_score`; what arrives
+here is valid. What a method promises is in its docstring; the numbers are rules of the contract. Every method may
+raise `BackendError` or one of its subclasses for what the store itself reports, with the client's exception as its
+cause, and every method that takes a `CollectionInfo` raises `CollectionNotFoundError` when that very collection
+(of that `generation`) is gone, also when another of its name has been created since (1.6).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+from vectorkit.filters import Filter
+from vectorkit.types import (
+    Batch,
+    Capabilities,
+    CollectionInfo,
+    CollectionSpec,
+    EmbedderIdentity,
+    FloatArray,
+    Patch,
+    Ranking,
+    Record,
+)
+
+__all__ = ["Embedder", "VectorBackend"]
+
+
+@runtime_checkable
+class VectorBackend(Protocol):
+    """A store of collections of vectors.
+
+    May be used from many threads at once (9.3); after a fork, a child opens its own.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is, in a word or a few, for people (`"memory"`, `"postgresql 18.6, pgvector 0.8.6"`)."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """In what it differs from others (9.1)."""
+        ...
+
+    def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
+        """Create a collection (1.2); several processes may do so at once.
+
+        Raises:
+            CollectionExistsError: The name is taken.
+            UnsupportedError: The store cannot hold such a collection (its dimension, index or text index).
+        """
+        ...
+
+    def open_collection(self, name: str) -> CollectionInfo:
+        """Return what is stored about a collection.
+
+        Raises:
+            CollectionNotFoundError: There is none of that name.
+        """
+        ...
+
+    def list_collections(self) -> list[CollectionInfo]:
+        """Return all collections that were created through this protocol, in ascending order of name."""
+        ...
+
+    def drop_collection(self, name: str) -> None:
+        """Drop a collection and all its records.
+
+        Raises:
+            CollectionNotFoundError: There is none of that name.
+        """
+        ...
+
+    def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
+        """Write new records (3.2).
+
+        Args:
+            collection: Where to.
+            batches: No id stands in them twice. If reading them raises, the exception passes through and nothing
+                remains written; without `atomic_writes` in the capabilities, reading them does not raise.
+
+        Raises:
+            DuplicateIdError: Ids are stored already; lists at most ten of them. Nothing was written.
+            PartialWriteError: A later part failed (never with `atomic_writes`).
+        """
+        ...
+
+    def upsert(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
+        """Write records, replacing those of the same id as a whole (3.3).
+
+        Arguments and errors are those of `add`, save that an id that is stored is no error.
+        """
+        ...
+
+    def update(self, collection: CollectionInfo, patches: Sequence[Patch]) -> None:
+        """Change the columns that the patches hold, on existing records (3.4).
+
+        Args:
+            collection: Where.
+            patches: No id stands in them twice.
+
+        Raises:
+            RecordNotFoundError: Ids are not stored; lists at most ten of them. Nothing was written.
+            PartialWriteError: A later part failed (never with `atomic_writes`).
+        """
+        ...
+
+    def get(
+        self,
+        collection: CollectionInfo,
+        *,
+        ids: Sequence[str] | None = None,
+        where: Filter | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        include_embeddings: bool = False,
+    ) -> list[Record]:
+        """Read records (4.1).
+
+        Args:
+            collection: Where.
+            ids: Each once; None means all records.
+            where: None matches everything.
+            limit: How many at the most, None for all.
+            offset: How many to pass over first.
+            include_embeddings: Whether the records hold their vectors, float32 arrays of shape `(dimension,)` equal
+                to what was written within 1e-6 of its norm (6.10).
+
+        Returns:
+            With `ids`, those found that match, in that order; without, in ascending order of id by code point.
+            `limit` and `offset` cut that order.
+        """
+        ...
+
+    def scan(
+        self,
+        collection: CollectionInfo,
+        *,
+        where: Filter | None = None,
+        batch_size: int = 1000,
+        include_embeddings: bool = False,
+    ) -> Iterator[list[Record]]:
+        """Stream records in ascending order of id, at most `batch_size` at a time.
+
+        Memory is bounded apart from the ids. Records written meanwhile may or may not be seen, none is seen twice
+        (4.3). A stale collection raises when the first page is asked for.
+        """
+        ...
+
+    def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
+        """Return the number of records that match (4.2)."""
+        ...
+
+    def delete(
+        self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
+    ) -> int:
+        """Delete exactly the records that `get` with these arguments would return; missing ids are ignored (3.5).
+
+        Returns:
+            The number of records deleted.
+        """
+        ...
+
+    def search(
+        self,
+        collection: CollectionInfo,
+        queries: FloatArray,
+        k: int,
+        *,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        include_embeddings: bool = False,
+    ) -> list[Ranking]:
+        """Find the nearest records of each query (section 6).
+
+        Args:
+            collection: Where.
+            queries: float32 array of shape `(m, dimension)`, m >= 1, checked like written vectors.
+            k: >= 1.
+            where: Decides before the cut which records take part; None: all do.
+            exact: True: every record that matches is compared. None: as True if at most
+                `vectorkit.ranking.EXACT_LIMIT` records match, else an index may be used. False: it may at any size.
+            include_embeddings: Whether the hits hold their vectors.
+
+        Returns:
+            One ranking a query, its hits scored and ordered as by `vectorkit.ranking.rank`: min(k, matching records)
+            of them whatever the index finds (6.1), and with `Ranking.exact` the first k of all that match (6.4).
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what the backend holds; calling it again does nothing. Other methods then raise `BackendError`."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Makes vectors of texts. May be used from many threads at once."""
+
+    @property
+    def identity(self) -> EmbedderIdentity:
+        """What decides which vector a text becomes; stored with a collection and checked on open (1.4)."""
+        ...
+
+    def embed_documents(self, texts: Sequence[str]) -> FloatArray:
+        """Embed texts that will be stored.
+
+        Returns:
+            float32 array of shape `(len(texts), dimension)`, in the order of the texts.
+
+        Raises:
+            EmbeddingError: A text cannot be embedded; the message says which and why.
+        """
+        ...
+
+    def embed_query(self, text: str) -> FloatArray:
+        """Embed a text to search with.
+
+        Returns:
+            float32 array of shape `(dimension,)`.
+
+        Raises:
+            EmbeddingError: The text cannot be embedded.
+        """
+        ...

@@ -1,0 +1,111 @@
+"""Distances, scores and order (section 6 of the contract): the one place where they are computed.
+
+A backend finds candidates in whatever way it can; it then scores their float32 vectors here, in float64, and orders
+them here. The same bits scored by the same arithmetic give the same numbers, whatever the backend.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vectorkit.types import FloatArray, Metric
+
+__all__ = ["EXACT_LIMIT", "Ranked", "float32_error", "measure", "rank"]
+
+EXACT_LIMIT: Final = 2000
+"""A search whose filter leaves at most this many records is exact by default (rule 6.7)."""
+
+_CHUNK: Final = 4096
+"""Rows widened to float64 at once: bounds the memory of a scan over everything."""
+
+
+class Ranked(NamedTuple):
+    """One place in a ranking.
+
+    Attributes:
+        row: Row of the candidate.
+        distance: Smaller is nearer.
+        score: Larger is better.
+    """
+
+    row: int
+    distance: float
+    score: float
+
+
+def measure(metric: Metric, query: FloatArray, vectors: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Distances and scores by rules 6.2 and 6.3.
+
+    Args:
+        metric: `cosine`: `1 - cos(a, b)` and `cos(a, b)`, clamped to [0, 2] and [-1, 1]; `l2`:
+            `sqrt(sum((a - b)^2))` and `1 / (1 + distance)`; `ip`: `-(a·b)` and `a·b`.
+        query: float32 array of shape `(dimension,)`.
+        vectors: float32 array of shape `(n, dimension)`.
+
+    Returns:
+        Two float64 arrays of shape `(n,)`. A row's values depend on that row and the query alone, not on its
+        neighbours: sums run along rows, as BLAS (`vectors @ query`) does not promise.
+    """
+    wide = query.astype(np.float64)
+    distances = np.empty(len(vectors))
+    scores = np.empty(len(vectors))
+    for start in range(0, len(vectors), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        distances[part], scores[part] = _measure(metric, wide, vectors[part].astype(np.float64))
+    return distances, scores
+
+
+def _measure(
+    metric: Metric, query: NDArray[np.float64], vectors: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if metric == "l2":
+        distances = np.sqrt(np.square(vectors - query).sum(axis=1))
+        return distances, 1.0 / (1.0 + distances)
+    products = (vectors * query).sum(axis=1)
+    if metric == "ip":
+        return -products, products
+    # One root over the product, not two: cos of parallel vectors of small integers is then 1.0 exactly, and they tie.
+    cosines = products / np.sqrt(np.square(vectors).sum(axis=1) * np.square(query).sum())
+    cosines = np.clip(cosines, -1.0, 1.0)
+    return 1.0 - cosines, cosines
+
+
+def rank(metric: Metric, query: FloatArray, ids: Sequence[str], vectors: FloatArray, k: int) -> list[Ranked]:
+    """The `k` nearest candidates, by distance, equal distances by id (rule 6.4).
+
+    Args:
+        metric: The metric.
+        query: float32 array of shape `(dimension,)`.
+        ids: Ids of the candidates, in the order of `vectors`.
+        vectors: float32 array of shape `(n, dimension)`.
+        k: How many at the most, >= 0.
+    """
+    distances, scores = measure(metric, query, vectors)
+    rows: list[int] = list(range(len(distances)))
+    if k < len(rows):
+        within = distances <= np.partition(distances, k - 1)[k - 1] if k else np.zeros(len(rows), dtype=bool)
+        rows = np.flatnonzero(within).tolist()
+    best = sorted((float(distances[row]), ids[row], row) for row in rows)[:k]
+    return [Ranked(row, distance, float(scores[row])) for distance, _, row in best]
+
+
+def float32_error(metric: Metric, query: FloatArray, largest_norm: float) -> float:
+    """How far a distance that a store summed in float32 may be from the one computed here.
+
+    A sum of n products in float32 errs by about sqrt(n) roundings of 2**-24 of its size when they are independent
+    (Higham, Accuracy and Stability of Numerical Algorithms, 2.8); eight times that is allowed for. A store's k
+    nearest by its own distances hold the true k nearest if the next one is farther than twice this.
+
+    Args:
+        metric: The metric; for `l2` the distance itself, not its square.
+        query: float32 array of shape `(dimension,)`.
+        largest_norm: The largest norm among the candidates.
+
+    Returns:
+        The error, in the unit of the metric's distance.
+    """
+    norm = float(np.sqrt(np.square(query, dtype=np.float64).sum()))
+    scale = {"cosine": 1.0, "ip": norm * largest_norm, "l2": norm + largest_norm}[metric]
+    return 8.0 * float(np.sqrt(len(query))) * 2.0**-24 * scale

@@ -1,0 +1,55 @@
+"""From a URL to a backend, through the entry-point group `vectorkit.backends`.
+
+An entry point's name is a URL scheme, its object a callable that takes the URL and returns a `VectorBackend`.
+First-party backends register in the same way as third-party ones.
+"""
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+from vectorkit.errors import InvalidArgumentError, MissingDependencyError
+from vectorkit.protocol import VectorBackend
+
+__all__ = ["GROUP", "open_backend", "schemes"]
+
+GROUP: Final = "vectorkit.backends"
+
+
+def schemes() -> list[str]:
+    """Return the URL schemes that are known, whether or not the client libraries they need are installed."""
+    return sorted(_known())
+
+
+def open_backend(url: str) -> VectorBackend:
+    """Open the backend that a URL names.
+
+    Args:
+        url: `scheme:rest`, such as `"memory:"`, `"chroma:./kb"` or `"postgresql://host/db"`.
+
+    Raises:
+        InvalidArgumentError: No scheme, or one that nothing registers.
+        MissingDependencyError: The backend's client library is not installed; the message holds the pip line.
+        BackendError: The store cannot be opened.
+    """
+    if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"a URL is a str, not {type(url).__name__}")
+    scheme, colon, _ = url.partition(":")
+    known = _known()
+    if not colon or scheme not in known:
+        # Of an unknown URL only the scheme is shown: the rest may hold a password.
+        shown = repr(scheme[:20] + ":") if colon else "no scheme"
+        raise InvalidArgumentError(
+            f"no backend for {shown}; known URLs begin with {', '.join(name + ':' for name in sorted(known))}"
+        )
+    try:
+        factory = known[scheme].load()
+    except ImportError as error:
+        if isinstance(error, MissingDependencyError):
+            raise
+        raise MissingDependencyError(f"the backend for {scheme}: cannot be imported: {error}") from error
+    backend: VectorBackend = factory(url)
+    return backend
+
+
+def _known() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}

@@ -1,0 +1,249 @@
+"""`VectorStore` and `Collection`: what a user holds. Every argument is checked here, then a backend is called."""
+
+import warnings
+from types import TracebackType
+from typing import Literal, Self
+
+from vectorkit import registry
+from vectorkit.collection import Collection
+from vectorkit.errors import (
+    CollectionExistsError,
+    CollectionMismatchError,
+    CollectionNotFoundError,
+    EmbeddingError,
+    InvalidArgumentError,
+)
+from vectorkit.protocol import Embedder, VectorBackend
+from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
+from vectorkit.validation import MetricName, as_metric, check_choice, check_dimension, check_flag, check_name
+
+__all__ = ["Collection", "EmbedderRevisionWarning", "VectorStore", "connect"]
+
+
+class EmbedderRevisionWarning(UserWarning):
+    """The embedder's weights are another revision than those a collection was made with (rule 1.4)."""
+
+
+def connect(url: str) -> "VectorStore":
+    """Open a vector store.
+
+    Args:
+        url: `memory:` · `chroma:` (in memory) · `chroma:PATH` · `chroma+http://host:port` · `chroma+https://…` ·
+            `postgresql://…` (anything libpq takes) · `postgresql+embedded:PATH` (a real server, started for you).
+
+    Raises:
+        InvalidArgumentError: No backend is registered for the URL, or it is malformed.
+        MissingDependencyError: The client library is not installed; the message holds the pip line.
+        BackendError: The store cannot be opened.
+    """
+    return VectorStore(registry.open_backend(url))
+
+
+class VectorStore:
+    """Collections in one backend. A context manager that closes it.
+
+    Args:
+        backend: What stores the records; `connect` makes one from a URL.
+    """
+
+    def __init__(self, backend: VectorBackend) -> None:
+        if not isinstance(backend, VectorBackend):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError(
+                f"{type(backend).__name__} is no VectorBackend: it lacks methods of the protocol; "
+                "for a URL use vectorkit.connect(url)"
+            )
+        self._backend = backend
+
+    def __repr__(self) -> str:
+        return f"VectorStore({self._backend!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def backend(self) -> VectorBackend:
+        """The backend, for what only it can do."""
+        return self._backend
+
+    def create_collection(
+        self,
+        name: str,
+        *,
+        embedder: Embedder | None = None,
+        dimension: int | None = None,
+        metric: MetricName = "cosine",
+        index: Literal["hnsw", "none"] = "hnsw",
+        text_index: bool = False,
+        language: str = "english",
+    ) -> "Collection":
+        """Create a collection.
+
+        Args:
+            name: 3 to 48 characters of `[a-zA-Z0-9_-]`, first and last one a letter or digit.
+            embedder: Makes vectors of documents and text queries; its identity is stored with the collection.
+            dimension: Length of the vectors, 1 to 16,000; the embedder's if left out.
+            metric: `"cosine"`, `"l2"` or `"ip"` (alias `"dot"`).
+            index: `"hnsw"`, or `"none"` where the backend can do without.
+            text_index: Whether to index the words of the documents too.
+            language: Language of the text index.
+
+        Raises:
+            InvalidNameError: The name is not allowed.
+            InvalidArgumentError: Another argument is not, or neither embedder nor dimension is given.
+            CollectionExistsError: The name is taken.
+            UnsupportedError: The backend cannot hold such a collection.
+        """
+        spec = CollectionSpec(
+            name=check_name(name),
+            metric=as_metric(metric),
+            dimension=_dimension(dimension, embedder),
+            embedder=None if embedder is None else _identity(embedder),
+            index=check_choice(index, ("hnsw", "none"), "index"),
+            text_index=check_flag(text_index, "text_index"),
+            language=language,
+        )
+        return Collection(self._backend, self._backend.create_collection(spec), embedder)
+
+    def get_collection(self, name: str, *, embedder: Embedder | None = None) -> "Collection":
+        """Open a collection.
+
+        Args:
+            name: Its name.
+            embedder: The embedder it was created with; without one, only vectors can be searched and written.
+
+        Raises:
+            InvalidNameError: The name is not allowed.
+            CollectionNotFoundError: There is none of that name.
+            CollectionMismatchError: It was created with another embedder, or with none.
+        """
+        info = self._backend.open_collection(check_name(name))
+        if embedder is not None:
+            _check_embedder(info, _identity(embedder))
+        return Collection(self._backend, info, embedder)
+
+    def get_or_create_collection(
+        self,
+        name: str,
+        *,
+        embedder: Embedder | None = None,
+        dimension: int | None = None,
+        metric: MetricName | None = None,
+        index: Literal["hnsw", "none"] = "hnsw",
+        text_index: bool = False,
+        language: str | None = None,
+    ) -> "Collection":
+        """Open a collection, or create it if there is none; arguments as in `create_collection`.
+
+        Raises:
+            CollectionMismatchError: It exists, and an argument that was given (metric, dimension, embedder,
+                language) differs from what it was created with. Index settings are not compared.
+            InvalidArgumentError: As in `create_collection`.
+        """
+        given = {
+            "dimension": None if dimension is None else check_dimension(dimension),
+            "metric": None if metric is None else as_metric(metric),
+            "language": language,
+        }
+        try:
+            collection = self.get_collection(name, embedder=embedder)
+        except CollectionNotFoundError:
+            try:
+                return self.create_collection(
+                    name,
+                    embedder=embedder,
+                    dimension=dimension,
+                    metric=metric or "cosine",
+                    index=index,
+                    text_index=text_index,
+                    language=language or "english",
+                )
+            except CollectionExistsError:  # another process was faster
+                collection = self.get_collection(name, embedder=embedder)
+        spec = collection.info().spec
+        for what, value in given.items():
+            if value is not None and value != (stored := getattr(spec, what)):
+                raise CollectionMismatchError(
+                    f"collection {name!r} was created with {what} {stored!r}, not {value!r}; "
+                    f"leave {what}= out, or use another name"
+                )
+        return collection
+
+    def list_collections(self) -> list[CollectionInfo]:
+        """Return all collections, in ascending order of name."""
+        return self._backend.list_collections()
+
+    def drop_collection(self, name: str, *, missing_ok: bool = False) -> None:
+        """Drop a collection and all its records.
+
+        Raises:
+            InvalidNameError: The name is not allowed.
+            CollectionNotFoundError: There is none of that name, unless `missing_ok`.
+        """
+        try:
+            self._backend.drop_collection(check_name(name))
+        except CollectionNotFoundError:
+            if not missing_ok:
+                raise
+
+    def close(self) -> None:
+        """Close the backend; calling it again does nothing."""
+        self._backend.close()
+
+
+def _identity(embedder: Embedder) -> EmbedderIdentity:
+    if not isinstance(embedder, Embedder):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(
+            f"{type(embedder).__name__} is no embedder: it needs identity, embed_documents and embed_query"
+        )
+    identity = embedder.identity
+    if not isinstance(identity, EmbedderIdentity):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise EmbeddingError(f"the embedder's identity is an EmbedderIdentity, not {type(identity).__name__}")
+    return identity
+
+
+def _dimension(dimension: int | None, embedder: Embedder | None) -> int:
+    made = None if embedder is None else check_dimension(_identity(embedder).dimension)
+    if dimension is None:
+        if made is None:
+            raise InvalidArgumentError("the dimension is not known: give embedder= or dimension=")
+        return made
+    given = check_dimension(dimension)
+    if made is not None and made != given:
+        raise InvalidArgumentError(f"dimension={given}, but the embedder makes vectors of {made}; leave dimension out")
+    return given
+
+
+def _check_embedder(info: CollectionInfo, given: EmbedderIdentity) -> None:
+    stored = info.spec.embedder
+    if stored is None:
+        raise CollectionMismatchError(
+            f"collection {info.name!r} was created without an embedder, so its vectors cannot be known to come from "
+            f"{given.model!r}; open it without embedder= and search with vectors, or fill a new collection"
+        )
+    if stored != given:
+        raise CollectionMismatchError(
+            f"collection {info.name!r} was created with embedder {_named(stored)}, not {_named(given)}: their vectors "
+            "do not compare; open it with the former, or embed its documents anew into another collection"
+        )
+    if stored.revision and given.revision and stored.revision != given.revision:
+        warnings.warn(
+            f"collection {info.name!r} was created with weights {stored.revision[:16]} of {given.model!r}, "
+            f"these are {given.revision[:16]}; vectors may differ slightly",
+            EmbedderRevisionWarning,
+            stacklevel=3,
+        )
+
+
+def _named(identity: EmbedderIdentity) -> str:
+    prompts = "".join(
+        f", {what} prompt {text!r}"
+        for what, text in (("query", identity.query_prompt), ("document", identity.document_prompt))
+        if text
+    )
+    scaled = "" if identity.normalize else ", not normalised"
+    return f"{identity.model!r} ({identity.kind}, {identity.dimension} dimensions{prompts}{scaled})"
