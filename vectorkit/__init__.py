@@ -11,46 +11,50 @@
         print(hit.id, hit.score, hit.document)
 """
 
-from vectorkit.collection import Collection
-from vectorkit.errors import (
-    BackendError,
-    BackendPermissionError,
-    BackendTimeoutError,
-    BackendUnavailableError,
-    CollectionExistsError,
-    CollectionMismatchError,
-    CollectionNotFoundError,
-    DimensionMismatchError,
-    DuplicateIdError,
-    EmbeddingError,
-    InvalidArgumentError,
-    InvalidFilterError,
-    InvalidIdError,
-    InvalidMetadataError,
-    InvalidNameError,
-    InvalidVectorError,
-    MissingDependencyError,
-    PartialWriteError,
-    RecordNotFoundError,
-    UnsupportedError,
-    VectorKitError,
-)
-from vectorkit.filters import F, Filter
-from vectorkit.memory import MemoryBackend
-from vectorkit.protocol import Embedder, VectorBackend
-from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
-from vectorkit.types import (
-    Batch,
-    Capabilities,
-    CollectionInfo,
-    CollectionSpec,
-    EmbedderIdentity,
-    Hit,
-    Metric,
-    Patch,
-    Ranking,
-    Record,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vectorkit.collection import Collection
+    from vectorkit.errors import (
+        BackendError,
+        BackendPermissionError,
+        BackendTimeoutError,
+        BackendUnavailableError,
+        CollectionExistsError,
+        CollectionMismatchError,
+        CollectionNotFoundError,
+        DimensionMismatchError,
+        DuplicateIdError,
+        EmbeddingError,
+        InvalidArgumentError,
+        InvalidFilterError,
+        InvalidIdError,
+        InvalidMetadataError,
+        InvalidNameError,
+        InvalidVectorError,
+        MissingDependencyError,
+        PartialWriteError,
+        RecordNotFoundError,
+        UnsupportedError,
+        VectorKitError,
+    )
+    from vectorkit.filters import F, Filter
+    from vectorkit.memory import MemoryBackend
+    from vectorkit.protocol import Embedder, VectorBackend
+    from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
+    from vectorkit.types import (
+        Batch,
+        Capabilities,
+        CollectionInfo,
+        CollectionSpec,
+        EmbedderIdentity,
+        Hit,
+        Metric,
+        Patch,
+        Ranking,
+        Record,
+    )
 
 __all__ = [
     "BackendError",
@@ -94,3 +98,60 @@ __all__ = [
     "VectorStore",
     "connect",
 ]
+
+# Public names are imported when they are first used: dataclasses and typing make them a quarter of `import numpy`,
+# which a program that only may need a vector store should not pay for.
+_MODULES = {
+    "BackendError": "vectorkit.errors",
+    "BackendPermissionError": "vectorkit.errors",
+    "BackendTimeoutError": "vectorkit.errors",
+    "BackendUnavailableError": "vectorkit.errors",
+    "Batch": "vectorkit.types",
+    "Capabilities": "vectorkit.types",
+    "Collection": "vectorkit.collection",
+    "CollectionExistsError": "vectorkit.errors",
+    "CollectionInfo": "vectorkit.types",
+    "CollectionMismatchError": "vectorkit.errors",
+    "CollectionNotFoundError": "vectorkit.errors",
+    "CollectionSpec": "vectorkit.types",
+    "DimensionMismatchError": "vectorkit.errors",
+    "DuplicateIdError": "vectorkit.errors",
+    "Embedder": "vectorkit.protocol",
+    "EmbedderIdentity": "vectorkit.types",
+    "EmbedderRevisionWarning": "vectorkit.store",
+    "EmbeddingError": "vectorkit.errors",
+    "F": "vectorkit.filters",
+    "Filter": "vectorkit.filters",
+    "Hit": "vectorkit.types",
+    "InvalidArgumentError": "vectorkit.errors",
+    "InvalidFilterError": "vectorkit.errors",
+    "InvalidIdError": "vectorkit.errors",
+    "InvalidMetadataError": "vectorkit.errors",
+    "InvalidNameError": "vectorkit.errors",
+    "InvalidVectorError": "vectorkit.errors",
+    "MemoryBackend": "vectorkit.memory",
+    "Metric": "vectorkit.types",
+    "MissingDependencyError": "vectorkit.errors",
+    "PartialWriteError": "vectorkit.errors",
+    "Patch": "vectorkit.types",
+    "Ranking": "vectorkit.types",
+    "Record": "vectorkit.types",
+    "RecordNotFoundError": "vectorkit.errors",
+    "UnsupportedError": "vectorkit.errors",
+    "VectorBackend": "vectorkit.protocol",
+    "VectorKitError": "vectorkit.errors",
+    "VectorStore": "vectorkit.store",
+    "connect": "vectorkit.store",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,11 +4,13 @@ An entry point's name is a URL scheme, its object a callable that takes the URL 
 First-party backends register in the same way as third-party ones.
 """
 
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vectorkit.errors import InvalidArgumentError, MissingDependencyError
 from vectorkit.protocol import VectorBackend
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["GROUP", "open_backend", "schemes"]
 
@@ -51,5 +53,7 @@ def open_backend(url: str) -> VectorBackend:
     return backend
 
 
-def _known() -> dict[str, EntryPoint]:
+def _known() -> "dict[str, EntryPoint]":
+    from importlib.metadata import entry_points  # it takes as long to load as the rest of this library
+
     return {point.name: point for point in entry_points(group=GROUP)}
