@@ -13,9 +13,10 @@ from vectorkit import filters
 from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
 from vectorkit.intake import Intake, spooled
+from vectorkit.metadata import as_metadata
 from vectorkit.protocol import Embedder, VectorBackend
 from vectorkit.types import Batch, CollectionInfo, FloatArray, Hit, Json, Metric, Patch, Ranking, Record, Vector
-from vectorkit.validation import as_list, as_metadata, check_choice, check_flag, check_id, check_natural, check_score
+from vectorkit.validation import as_list, check_choice, check_flag, check_id, check_natural, check_score
 
 __all__ = ["Collection", "Mode", "Where"]
 

@@ -18,17 +18,17 @@ from vectorkit.errors import (
     RecordNotFoundError,
     VectorKitError,
 )
+from vectorkit.metadata import as_metadata
 from vectorkit.protocol import Embedder
 from vectorkit.types import Batch, CollectionSpec, FloatArray, Metadata, Patch, Record
 from vectorkit.validation import (
     as_list,
-    as_metadata,
-    as_vectors,
     check_document,
     check_id,
     check_text,
     check_unique,
 )
+from vectorkit.vectors import as_vectors
 
 __all__ = ["Intake", "spooled"]
 

@@ -1,0 +1,157 @@
+"""The tree that a filter becomes, and its rewriting."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from vectorkit.errors import InvalidFilterError
+
+__all__ = [
+    "FALSE",
+    "TRUE",
+    "And",
+    "Compare",
+    "Contains",
+    "Filter",
+    "Not",
+    "Operator",
+    "Or",
+    "Scalar",
+    "negate",
+    "parts",
+    "show",
+    "simplify",
+    "walk",
+]
+
+Scalar: TypeAlias = bool | int | float | str | None
+"""What an operand can be, outside `$in` and `$nin`."""
+
+Operator: TypeAlias = Literal["$eq", "$gt", "$gte", "$lt", "$lte", "$in", "$exists", "$contains"]
+
+
+class Filter:
+    """A node of the tree. `&`, `|` and `~` combine filters."""
+
+    __slots__ = ()
+
+    def __and__(self, other: "Filter") -> "Filter":
+        return And((self, _filter(other)))
+
+    def __or__(self, other: "Filter") -> "Filter":
+        return Or((self, _filter(other)))
+
+    def __invert__(self) -> "Filter":
+        return Not(self)
+
+    def __bool__(self) -> bool:
+        raise InvalidFilterError("a filter has no truth value: combine filters with &, | and ~, not and, or and not")
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(Filter):
+    """A condition on the value of one metadata key.
+
+    Attributes:
+        key: The whole key; a dot in it is a dot.
+        op: `$eq`, `$gt`, `$gte`, `$lt`, `$lte`, `$in`, `$exists` or `$contains`.
+        operand: A scalar; for `$in` a tuple of scalars; for `$exists` always True (False is a `Not`).
+    """
+
+    key: str
+    op: Operator
+    operand: Scalar | tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contains(Filter):
+    """The document contains `text`, compared by code point."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class And(Filter):
+    """All of `parts` hold; true if there are none."""
+
+    parts: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or(Filter):
+    """One of `parts` holds; false if there are none."""
+
+    parts: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Filter):
+    """The complement of `part`."""
+
+    part: Filter
+
+
+TRUE: Final = And(())
+FALSE: Final = Or(())
+
+
+def parts(node: Filter) -> tuple[Filter, ...]:
+    """The nodes right below one."""
+    if isinstance(node, And | Or):
+        return node.parts
+    return (node.part,) if isinstance(node, Not) else ()
+
+
+def walk(tree: Filter) -> Iterator[Filter]:
+    """Every node of the tree, parents first."""
+    yield tree
+    for part in parts(tree):
+        yield from walk(part)
+
+
+def negate(tree: Filter) -> Filter:
+    """The complement, with `Not` pushed down to the leaves (De Morgan)."""
+    if isinstance(tree, And):
+        return Or(tuple(negate(part) for part in tree.parts))
+    if isinstance(tree, Or):
+        return And(tuple(negate(part) for part in tree.parts))
+    return tree.part if isinstance(tree, Not) else Not(tree)
+
+
+def simplify(tree: Filter) -> Filter:
+    """An equal tree in normal form.
+
+    `Not` stands on leaves alone, nested `And`s and `Or`s are flattened, constants are folded (an empty `$in` is
+    false), one-element `And`s and `Or`s are gone. The result is `TRUE`, `FALSE`, or holds neither.
+    """
+    if isinstance(tree, Not):
+        if isinstance(tree.part, Compare | Contains):
+            inner = simplify(tree.part)
+            return TRUE if inner == FALSE else Not(inner)
+        return simplify(negate(tree.part))
+    if isinstance(tree, Compare) and tree.op == "$in":
+        return tree if tree.operand else FALSE
+    if not isinstance(tree, And | Or):
+        return tree
+    kind, neutral, absorbing = (And, TRUE, FALSE) if isinstance(tree, And) else (Or, FALSE, TRUE)
+    kept: list[Filter] = []
+    for part in map(simplify, tree.parts):
+        if part == absorbing:
+            return absorbing
+        if isinstance(part, kind):
+            kept.extend(part.parts)
+        elif part != neutral:
+            kept.append(part)
+    return kept[0] if len(kept) == 1 else kind(tuple(kept))
+
+
+def _filter(other: object) -> Filter:
+    if not isinstance(other, Filter):
+        raise InvalidFilterError(f"a filter combines with a filter, not with {show(other)} ({type(other).__name__})")
+    return other
+
+
+def show(part: object) -> str:
+    """Part of a filter for a message, cut where it is long."""
+    text = repr(part)
+    return text if len(text) <= 200 else text[:197] + "..."

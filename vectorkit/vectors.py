@@ -1,0 +1,126 @@
+"""Vectors: numbers in float32 within limits, one array for all (rule 2.3)."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vectorkit._narrow import is_array, is_sequence
+from vectorkit.errors import DimensionMismatchError, InvalidVectorError
+from vectorkit.types import FloatArray, Metric
+from vectorkit.validation import as_list
+
+__all__ = ["MAX_NORM", "MIN_COSINE_NORM", "as_vectors"]
+
+MAX_NORM: Final = 1e15
+"""Above it, squares summed in float32 come near its largest number, 3.4e38."""
+MIN_COSINE_NORM: Final = 1e-12
+"""Below it, squares summed in float32 come near its smallest normal number, 1.2e-38."""
+
+
+def as_vectors(
+    vectors: object, dimension: int, metric: Metric, what: Callable[[int], str], error: type[Exception] | None = None
+) -> FloatArray:
+    """Return vectors as one C-contiguous float32 array of shape `(n, dimension)` (rule 2.3).
+
+    Args:
+        vectors: A sequence of vectors (lists, tuples, 1-d arrays), or a 2-d array of any NumPy number type.
+        dimension: The length each must have.
+        metric: Under `cosine` a norm below 1e-12 is refused too.
+        what: Names the vector of a given index, for the message.
+        error: Raised in place of the errors below (an embedder's output is its fault, not the caller's).
+
+    Returns:
+        The array; it shares memory with `vectors` if that is such an array already.
+
+    Raises:
+        DimensionMismatchError: A vector has another length.
+        InvalidVectorError: It holds something that is no number, NaN, infinity or a number beyond float32, or its
+            norm is above 1e15 (or under `cosine` below 1e-12).
+    """
+    try:
+        array = _to_array(vectors, dimension, what)
+        _check_values(array, metric, what)
+    except InvalidVectorError as problem:
+        if error is None:
+            raise
+        raise error(str(problem)) from None
+    return array
+
+
+def _to_array(vectors: object, dimension: int, what: Callable[[int], str]) -> FloatArray:
+    if is_array(vectors) and vectors.ndim == 2 and vectors.dtype.kind in "iuf":
+        if vectors.shape[1] != dimension and vectors.shape[0]:
+            raise _mismatch(what(0), vectors.shape[1], dimension)
+        return _to_float32(vectors).reshape(-1, dimension)
+    rows = as_list(vectors, "embeddings")
+    for index, row in enumerate(rows):
+        _check_row(row, dimension, what, index)
+    try:
+        return _to_float32(rows).reshape(-1, dimension)
+    except OverflowError:
+        raise InvalidVectorError(f"{what(0)}, or one after it, holds an integer beyond float32") from None
+
+
+def _to_float32(vectors: "NDArray[Any] | list[Any]") -> FloatArray:
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is then reported as that
+        return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+def _check_row(row: object, dimension: int, what: Callable[[int], str], index: int) -> None:
+    types: set[type] = set()
+    if is_array(row):
+        if row.ndim != 1:
+            raise InvalidVectorError(f"{what(index)} has shape {row.shape}; expected ({dimension},)")
+        if row.dtype.kind not in "iufO":
+            raise InvalidVectorError(f"{what(index)} is of dtype {row.dtype}; expected real numbers")
+        if row.dtype.kind == "O":
+            types = set(map(type, row))
+        length = len(row)
+    elif is_sequence(row):
+        types = set(map(type, row))
+        length = len(row)
+    else:
+        raise InvalidVectorError(
+            f"{what(index)} is a sequence of {dimension:,} numbers (list, tuple or NumPy array), "
+            f"not {type(row).__name__}"
+        )
+    if wrong := [kind.__name__ for kind in types - {float, int} if not _is_real(kind)]:
+        raise InvalidVectorError(f"{what(index)} holds {', '.join(sorted(wrong))}; expected real numbers")
+    if length != dimension:
+        raise _mismatch(what(index), length, dimension)
+
+
+def _is_real(kind: type) -> bool:
+    return issubclass(kind, int | float | np.integer | np.floating) and not issubclass(kind, bool)
+
+
+def _mismatch(what: str, length: int, dimension: int) -> DimensionMismatchError:
+    return DimensionMismatchError(
+        f"{what} has {length:,} dimensions, the collection {dimension:,}; "
+        "use the embedder the collection was made with, or a collection of that dimension"
+    )
+
+
+def _check_values(array: FloatArray, metric: Metric, what: Callable[[int], str]) -> None:
+    if not len(array):
+        return
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        squares = np.einsum("ij,ij->i", array, array)
+    least = MIN_COSINE_NORM if metric == "cosine" else 0.0
+    if squares.min() > least**2 * 1.01 and squares.max() < MAX_NORM**2 * 0.99:  # NaN fails both
+        return
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise InvalidVectorError(f"{what(row)} holds NaN, infinity or a number beyond float32")
+    norms = np.sqrt(np.square(array, dtype=np.float64).sum(axis=1))
+    for index in np.flatnonzero((norms > MAX_NORM) | (norms < least)).tolist():
+        norm = float(norms[index])
+        if norm > MAX_NORM:
+            raise InvalidVectorError(f"{what(index)} has norm {norm:.3g}; at most {MAX_NORM:.0e} is taken")
+        raise InvalidVectorError(
+            f"{what(index)} has norm {norm:.3g}; cosine has no meaning below {MIN_COSINE_NORM:.0e} "
+            "(a zero vector has no direction)"
+        )
