@@ -1,0 +1,16 @@
+"""Embedders: what turns texts into vectors. Importing this package loads no model library; using one does.
+
+::
+
+    from vectorkit.embedders import SentenceTransformerEmbedder
+
+    docs = store.get_or_create_collection("docs", embedder=SentenceTransformerEmbedder())
+
+Anything with `identity`, `embed_documents` and `embed_query` is an embedder: see `vectorkit.Embedder`.
+"""
+
+from vectorkit.embedders._texts import TruncationWarning
+from vectorkit.embedders.hashing import HashEmbedder
+from vectorkit.embedders.sentence_transformers import SentenceTransformerEmbedder
+
+__all__ = ["HashEmbedder", "SentenceTransformerEmbedder", "TruncationWarning"]

