@@ -1,0 +1,313 @@
+"""`ChromaBackend`: the protocol over a connection, its tables and the modules that read, write and search them."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import chromadb
+from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT
+
+from vectorkit.errors import BackendError, CollectionExistsError, InvalidArgumentError, UnsupportedError
+from vectorkit.filters import Filter
+from vectorkit.types import (
+    Batch,
+    Capabilities,
+    CollectionInfo,
+    CollectionSpec,
+    FloatArray,
+    Patch,
+    Ranking,
+    Record,
+)
+from vectorkit_chroma import _search, _write
+from vectorkit_chroma._catalog import configuration, info_of, listed, metadata_of
+from vectorkit_chroma._client import Connection, RawCollection, open_folder, open_http, open_memory, use_client
+from vectorkit_chroma._errors import mapped
+from vectorkit_chroma._table import Stored, Table, chunks, gone
+
+__all__ = ["ChromaBackend"]
+
+_PORT: Final = 8000
+"""Where `chroma run` listens."""
+
+
+class ChromaBackend:
+    """Collections in Chroma: in memory, on disk, on a Chroma server, or wherever the caller's own client leads.
+
+    A store in memory shares nothing with any other. A folder is used by one process at a time; several stores in that
+    process share it. A server may be used by any number of processes; two that `add` the same id at the same time may
+    then both succeed, with the records of one of them.
+
+    Args:
+        url: `chroma:` (in memory), `chroma:PATH`, `chroma+http://HOST[:PORT]` or `chroma+https://HOST[:PORT]`.
+        client: In place of a URL, a synchronous client of chromadb. It is used as it is and never closed.
+        tenant: Chroma's tenant, which must exist; not with `client`.
+        database: The tenant's database, which must exist; not with `client`.
+        headers: Sent with every request to a server, such as a token; only with a URL of HTTP. Never shown.
+
+    Raises:
+        InvalidArgumentError: The URL is malformed, or the arguments do not fit together.
+        BackendUnavailableError: No server answers, or another process has the folder open.
+        BackendPermissionError: The folder cannot be written, or the server refuses access.
+        BackendError: Chroma cannot open the store.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        client: Any = None,
+        tenant: str = DEFAULT_TENANT,
+        database: str = DEFAULT_DATABASE,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if (url is None) == (client is None):
+            raise InvalidArgumentError("give either a URL such as 'chroma:./kb', or client=")
+        if client is not None and (headers is not None or (tenant, database) != (DEFAULT_TENANT, DEFAULT_DATABASE)):
+            raise InvalidArgumentError("with client=, tenant, database and headers are those of the client")
+        self._connection = use_client(client) if url is None else _connect(url, tenant, database, headers)
+        self._closed = False
+
+    @classmethod
+    def from_url(cls, url: str) -> "ChromaBackend":
+        """Open what a URL names, with Chroma's default tenant and database; errors as for the class."""
+        return cls(url)
+
+    def __repr__(self) -> str:
+        return f"ChromaBackend({self._connection.place!r})"
+
+    @property
+    def name(self) -> str:
+        """Such as `"chroma 1.5.9 on disk"`."""
+        return f"chroma {chromadb.__version__} {self._connection.kind}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Writes are split at Chroma's limits; what else depends on the kind of client."""
+        return Capabilities(
+            atomic_writes=False,
+            atomic_add=self._connection.exclusive,
+            approximate_search=True,
+            text_search=False,
+            persistent=self._connection.persistent,
+            multi_process=not self._connection.exclusive,
+        )
+
+    # --- collections ------------------------------------------------------------------------------------------
+
+    def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
+        """See `VectorBackend.create_collection`."""
+        if spec.text_index:
+            raise UnsupportedError("Chroma has no text index that ranks; create the collection with text_index=False")
+        connection = self._open()
+        with connection.lock, mapped(f"creating collection {spec.name!r} in {connection.place}"):
+            raw = connection.client.create_collection(
+                spec.name,
+                configuration=configuration(spec),
+                metadata=metadata_of(spec),
+                embedding_function=None,
+            )
+            # Some versions of the server answer a taken name with the collection that has it.
+            if info_of(raw).spec != spec:
+                raise CollectionExistsError(f"collection {spec.name!r} exists; open it with get_collection")
+            return self._kept(raw).info
+
+    def open_collection(self, name: str) -> CollectionInfo:
+        """See `VectorBackend.open_collection`.
+
+        Raises:
+            CollectionMismatchError: Chroma has a collection of that name that is not ours.
+        """
+        return self._kept(self._named(name)).info
+
+    def list_collections(self) -> list[CollectionInfo]:
+        """See `VectorBackend.list_collections`."""
+        connection = self._open()
+        with mapped(f"listing the collections of {connection.place}"):
+            return [info_of(raw) for raw in listed(connection.client)]
+
+    def drop_collection(self, name: str) -> None:
+        """See `VectorBackend.drop_collection`.
+
+        Raises:
+            CollectionMismatchError: Chroma has a collection of that name that is not ours; it stays.
+        """
+        connection = self._open()
+        with connection.lock:
+            info = info_of(self._named(name))
+            with mapped(f"dropping collection {name!r} of {connection.place}"):
+                connection.client.delete_collection(name)
+            connection.shared.pop(info.generation, None)
+
+    # --- records ----------------------------------------------------------------------------------------------
+
+    def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
+        """See `VectorBackend.add`."""
+        _write.add(self._table(collection), batches)
+
+    def upsert(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
+        """See `VectorBackend.upsert`."""
+        _write.upsert(self._table(collection), batches)
+
+    def update(self, collection: CollectionInfo, patches: Sequence[Patch]) -> None:
+        """See `VectorBackend.update`."""
+        _write.update(self._table(collection), patches)
+
+    def get(
+        self,
+        collection: CollectionInfo,
+        *,
+        ids: Sequence[str] | None = None,
+        where: Filter | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        include_embeddings: bool = False,
+    ) -> list[Record]:
+        """See `VectorBackend.get`."""
+        table = self._table(collection)
+        if ids is not None and where is None and limit is None and not offset:
+            page = list(ids)
+        else:
+            page = self._matching(table, ids, where)[offset : None if limit is None else offset + limit]
+        return _records(page, table.read(page, embeddings=include_embeddings))
+
+    def scan(
+        self,
+        collection: CollectionInfo,
+        *,
+        where: Filter | None = None,
+        batch_size: int = 1000,
+        include_embeddings: bool = False,
+    ) -> Iterator[list[Record]]:
+        """See `VectorBackend.scan`."""
+        table = self._table(collection)
+        for page in chunks(self._matching(table, None, where), batch_size):
+            yield _records(page, table.read(page, embeddings=include_embeddings))
+
+    def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
+        """See `VectorBackend.count`."""
+        table = self._table(collection)
+        return table.size() if where is None else len(table.ids(table.select(where)))
+
+    def delete(
+        self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
+    ) -> int:
+        """See `VectorBackend.delete`."""
+        return _write.delete(self._table(collection), where, ids)
+
+    def search(
+        self,
+        collection: CollectionInfo,
+        queries: FloatArray,
+        k: int,
+        *,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        include_embeddings: bool = False,
+    ) -> list[Ranking]:
+        """See `VectorBackend.search`."""
+        table = self._table(collection)
+        if collection.spec.index == "none":
+            exact = True
+        return _search.search(
+            table, queries, k, table.select(where), exact=exact, include_embeddings=include_embeddings
+        )
+
+    def close(self) -> None:
+        """See `VectorBackend.close`. A client that the caller brought stays open."""
+        if not self._closed:
+            self._closed = True
+            self._connection.close()
+
+    # --- within -----------------------------------------------------------------------------------------------
+
+    def _open(self) -> Connection:
+        if self._closed:
+            raise BackendError("this store was closed; connect again")
+        if self._connection.process != os.getpid():
+            raise BackendError("this store was opened before the process forked; connect again in the child")
+        return self._connection
+
+    def _named(self, name: str) -> RawCollection:
+        connection = self._open()
+        with mapped(f"opening collection {name!r} of {connection.place}"):
+            return connection.client.get_collection(name, embedding_function=None)
+
+    def _kept(self, raw: RawCollection) -> Table:
+        """The table of a collection, the same for all who use the connection: its write lock must be one."""
+        info = info_of(raw)
+        with self._connection.lock:
+            table: Table = self._connection.shared.setdefault(info.generation, Table(self._connection, raw, info))
+            return table
+
+    def _table(self, collection: CollectionInfo) -> Table:
+        table: Table | None = self._open().shared.get(collection.generation)
+        if table is None:
+            table = self._kept(self._named(collection.name))
+            if table.info.generation != collection.generation:
+                raise gone(collection)
+        return table
+
+    @staticmethod
+    def _matching(table: Table, ids: Sequence[str] | None, where: Filter | None) -> list[str]:
+        """The ids that match: in the order given, or in ascending order."""
+        found = table.ids(table.select(where), within=ids)
+        if ids is None:
+            return sorted(found)
+        matching = set(found)
+        return [id for id in ids if id in matching]
+
+
+def _records(ids: Sequence[str], found: Mapping[str, Stored]) -> list[Record]:
+    return [
+        Record(id, stored.document, stored.embedding, stored.metadata)
+        for id in ids
+        if (stored := found.get(id)) is not None
+    ]
+
+
+def _connect(url: str, tenant: str, database: str, headers: Mapping[str, str] | None) -> Connection:
+    scheme, _, rest = url.partition(":")
+    if scheme in ("chroma+http", "chroma+https"):
+        return _connect_http(url, tenant, database, headers)
+    if scheme != "chroma":
+        raise InvalidArgumentError(
+            f"a URL of Chroma begins with chroma:, chroma+http: or chroma+https:, not {scheme!r}"
+        )
+    if headers is not None:
+        raise InvalidArgumentError("headers are sent to a server: they go with chroma+http:// or chroma+https://")
+    if rest:
+        return open_folder(rest, tenant, database)
+    if (tenant, database) != (DEFAULT_TENANT, DEFAULT_DATABASE):
+        raise InvalidArgumentError("a store in memory is new and your own: it has no other tenants and databases")
+    return open_memory()
+
+
+def _connect_http(url: str, tenant: str, database: str, headers: Mapping[str, str] | None) -> Connection:
+    expected = "chroma+http://HOST[:PORT] or chroma+https://HOST[:PORT]"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise InvalidArgumentError(f"malformed URL ({error}); expected {expected}") from None
+    if parts.username is not None or parts.password is not None:
+        raise InvalidArgumentError(f"no user or password in the URL: pass them as headers=; expected {expected}")
+    if not host or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise InvalidArgumentError(f"malformed URL: expected {expected}, with nothing after it")
+    for name, value in (headers or {}).items():
+        if not (_is_header(name) and _is_header(value)):
+            raise InvalidArgumentError("headers are a dict of str to str, of printable ASCII characters")
+    ssl = parts.scheme == "chroma+https"
+    return open_http(
+        f"[{host}]" if ":" in host else host,
+        port or (443 if ssl else _PORT),
+        ssl=ssl,
+        headers=headers,
+        tenant=tenant,
+        database=database,
+    )
+
+
+def _is_header(text: object) -> bool:
+    return isinstance(text, str) and text.isascii() and text.isprintable()

@@ -1,0 +1,68 @@
+"""What is stored about a collection: one JSON text in the metadata of Chroma's collection, beside Chroma's own name."""
+
+import json
+from dataclasses import asdict
+from typing import Any, Final
+
+from vectorkit.errors import CollectionMismatchError
+from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
+from vectorkit_chroma._client import Client, RawCollection
+
+__all__ = ["configuration", "info_of", "is_ours", "listed", "metadata_of"]
+
+_KEY: Final = "vectorkit"
+_SCHEMA: Final = 1
+"""Version of the layout of collections and rows."""
+
+_PAGE: Final = 500
+
+
+def configuration(spec: CollectionSpec) -> dict[str, Any]:
+    """Chroma's settings for a collection.
+
+    The graph is never written to disk: it is made anew from Chroma's log when it is needed. A graph that is being
+    written when the process dies breaks its collection for good, and one that Chroma drops from its cache, which holds
+    a fifth of the process's file handles, would come back as of its last writing.
+    """
+    return {"hnsw": {"space": spec.metric, "sync_threshold": 10**9}}
+
+
+def metadata_of(spec: CollectionSpec) -> dict[str, str]:
+    """The metadata of Chroma's collection."""
+    return {_KEY: json.dumps({"schema": _SCHEMA, **asdict(spec)}, ensure_ascii=False)}
+
+
+def is_ours(raw: RawCollection) -> bool:
+    """Whether this library made the collection."""
+    return _KEY in (raw.metadata or {})
+
+
+def info_of(raw: RawCollection) -> CollectionInfo:
+    """Return what is stored about a collection.
+
+    Raises:
+        CollectionMismatchError: It was not made by this library, or by a later version of it.
+    """
+    if not is_ours(raw):
+        raise CollectionMismatchError(
+            f"{raw.name!r} is a collection of Chroma that was not made by vectorkit, so its records cannot be read by "
+            "the rules; use another name, or copy its records into a new collection"
+        )
+    stored: dict[str, Any] = json.loads((raw.metadata or {})[_KEY])
+    schema = stored.pop("schema")
+    if schema != _SCHEMA:
+        raise CollectionMismatchError(
+            f"collection {raw.name!r} is stored in version {schema} of the layout, this vectorkit reads {_SCHEMA}; "
+            "use the version of vectorkit that made it"
+        )
+    embedder = stored.pop("embedder")
+    spec = CollectionSpec(**stored, embedder=None if embedder is None else EmbedderIdentity(**embedder))
+    return CollectionInfo(spec, generation=str(raw.id), location=f"Chroma collection {raw.id}")
+
+
+def listed(client: Client) -> list[RawCollection]:
+    """All collections of this library, in ascending order of name."""
+    found: list[RawCollection] = []
+    while page := client.list_collections(_PAGE, len(found)):
+        found.extend(page)
+    return sorted(filter(is_ours, found), key=lambda raw: raw.name)

@@ -1,0 +1,314 @@
+"""One collection's rows: reads that heal a lost index, the write lock, and the number of records where it is known."""
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple, TypeVar
+
+import numpy as np
+
+from vectorkit.errors import BackendError, CollectionNotFoundError
+from vectorkit.filters import Contains, Filter, evaluate, walk
+from vectorkit.types import CollectionInfo, FloatArray, Metadata
+from vectorkit_chroma._client import Connection, RawCollection
+from vectorkit_chroma._codec import SIGNATURE, Row, Signature, decode, document_of, read_signature
+from vectorkit_chroma._errors import is_index_lost, mapped
+from vectorkit_chroma._filters import MAX_SIGNATURES, plan
+
+__all__ = ["EVERYTHING", "PAGE", "Found", "Selection", "Stored", "Table", "chunks", "gone"]
+
+PAGE: Final = 2000
+"""Ids named in one read: pages of 1,000 to 2,000 read fastest, and filters share SQLite's 32,766 variables."""
+
+_ATTEMPTS: Final = 6
+_NO_RECORD: Final = "\0"
+"""An id that no record can have (rule 2.6); deleting it makes Chroma load a lost index again from its log."""
+
+_NOTHING: Final = {SIGNATURE: ""}
+"""A filter that no record matches."""
+
+T = TypeVar("T")
+
+
+class Selection(NamedTuple):
+    """The records that match a filter.
+
+    Attributes:
+        where: What Chroma is asked; None for everything.
+        ids: The matching ids where Chroma cannot be asked; then `where` is None.
+    """
+
+    where: dict[str, Any] | None
+    ids: list[str] | None = None
+
+
+EVERYTHING: Final = Selection(None)
+
+
+class Stored(NamedTuple):
+    """A record as it was read."""
+
+    document: str | None
+    metadata: Metadata
+    embedding: FloatArray | None
+
+
+class Found(NamedTuple):
+    """What a query found, nearest first; `records` where they were asked for, None for one that vanished."""
+
+    ids: list[str]
+    distances: np.ndarray[Any, np.dtype[np.float64]]
+    records: list[Stored | None]
+
+
+class Table:
+    """One collection of Chroma, by its UUID.
+
+    Args:
+        connection: The client.
+        raw: chromadb's collection.
+        info: Ours.
+    """
+
+    def __init__(self, connection: Connection, raw: RawCollection, info: CollectionInfo) -> None:
+        self.connection = connection
+        self.raw = raw
+        self.info = info
+        self.write_lock = threading.RLock()
+        self.last_size: int | None = None
+        """The number of records when last looked at: a guess, unless the store is exclusive."""
+        self._signatures: dict[str, Signature] = {}
+
+    # --- calls ------------------------------------------------------------------------------------------------
+
+    def call(self, doing: str, method: Callable[..., T], **arguments: Any) -> T:
+        """Call the client, its errors mapped."""
+        with mapped(f"{doing} collection {self.info.name!r} of {self.connection.place}"):
+            return method(**arguments)
+
+    def _read(self, method: Callable[..., T], **arguments: Any) -> T:
+        """Call the client for a read, loading a lost index again."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self.call("reading", method, **arguments)
+            except BackendError as error:
+                if attempt == _ATTEMPTS - 1 or not is_index_lost(error):
+                    raise
+                if arguments.get("ids") and method == self.raw.query:  # one of them may be gone: an error to Chroma
+                    present = set(self.present(arguments["ids"]))
+                    arguments["ids"] = [id for id in arguments["ids"] if id in present]
+                    if not arguments["ids"]:
+                        del arguments["ids"]
+                        arguments["where"] = _NOTHING
+                time.sleep(0.005 * attempt)
+                self.heal()
+        raise AssertionError("unreachable")
+
+    def heal(self) -> None:
+        """Make Chroma load the index again if it lost it: a write does that."""
+        with self.write_lock:
+            self.call("loading the index of", self.raw.delete, ids=[_NO_RECORD])
+
+    # --- how many ---------------------------------------------------------------------------------------------
+
+    def size(self) -> int:
+        """The number of records.
+
+        Known without asking if nobody but this process can write, as every write then passes through `resized`; not
+        when it is 0, so that a dropped collection is noticed.
+        """
+        if self.connection.exclusive and (known := self.last_size):
+            return known
+        # While another thread writes, what is counted here may be old by the time it would be kept.
+        if not self.connection.exclusive or not self.write_lock.acquire(blocking=False):
+            count = self.call("counting", self.raw.count)
+            if not self.connection.exclusive:
+                self.last_size = count
+            return count
+        try:
+            self.last_size = self.call("counting", self.raw.count)
+            return self.last_size
+        finally:
+            self.write_lock.release()
+
+    @contextmanager
+    def resized(self) -> Generator[Callable[[int], None]]:
+        """Hold the write lock; the number of records is unknown while writing, then changed by the sum reported."""
+        with self.write_lock:
+            before = self.size()
+            self.last_size = None
+            change = 0
+
+            def report(more: int) -> None:
+                nonlocal change
+                change += more
+
+            yield report
+            self.last_size = before + change
+
+    # --- reading ----------------------------------------------------------------------------------------------
+
+    def present(self, ids: Sequence[str]) -> list[str]:
+        """Those of the ids that are stored."""
+        return [
+            id
+            for page in chunks(ids, PAGE)
+            for id in self.call("reading", self.raw.get, ids=list(page), include=[])["ids"]
+        ]
+
+    def rows(self, ids: Sequence[str]) -> dict[str, Row]:
+        """The rows of those of the ids that are stored."""
+        found: dict[str, Row] = {}
+        for page in chunks(ids, PAGE):
+            result = self._read(self.raw.get, ids=list(page), include=["metadatas"])
+            found.update((id, row) for id, row in zip(result["ids"], result["metadatas"], strict=True) if row)
+        return found
+
+    def read(self, ids: Sequence[str], *, embeddings: bool) -> dict[str, Stored]:
+        """The records of those of the ids that are stored."""
+        found: dict[str, Stored] = {}
+        include = ["documents", "metadatas", "embeddings"] if embeddings else ["documents", "metadatas"]
+        for page in chunks(ids, PAGE):
+            result = self._read(self.raw.get, ids=list(page), include=include)
+            vectors = _vectors(result["embeddings"], self.info.dimension) if embeddings else [None] * len(result["ids"])
+            for id, row, document, vector in zip(
+                result["ids"], result["metadatas"] or (), result["documents"] or (), vectors, strict=True
+            ):
+                if row:  # None: deleted while it was read
+                    found[id] = Stored(document_of(row, document), decode(row), vector)
+        return found
+
+    def vectors(self, ids: Sequence[str]) -> tuple[list[str], FloatArray]:
+        """The vectors of those of the ids that are stored, and these ids."""
+        names: list[str] = []
+        parts: list[FloatArray] = [np.empty((0, self.info.dimension), dtype=np.float32)]
+        for page in chunks(ids, PAGE):
+            result = self._read(self.raw.get, ids=list(page), include=["embeddings"])
+            names.extend(result["ids"])
+            parts.append(_vectors(result["embeddings"], self.info.dimension))
+        return names, np.concatenate(parts)
+
+    def query(
+        self,
+        queries: FloatArray,
+        count: int,
+        selection: Selection,
+        *,
+        records: bool = False,
+        embeddings: bool = False,
+    ) -> list[Found]:
+        """Ask the index for the `count` nearest of each query."""
+        include = ["distances"]
+        if records:
+            include += ["documents", "metadatas"]
+        if embeddings:
+            include.append("embeddings")
+        arguments: dict[str, Any] = {"query_embeddings": queries, "n_results": count, "include": include}
+        if selection.where is not None:
+            arguments["where"] = selection.where
+        if selection.ids is not None:
+            arguments["ids"] = selection.ids
+        result = self._read(self.raw.query, **arguments)
+        return [self._found(result, query, records, embeddings) for query in range(len(queries))]
+
+    def _found(self, result: dict[str, Any], query: int, records: bool, embeddings: bool) -> Found:
+        ids: list[str] = result["ids"][query]
+        # Over HTTP a distance is the shortest decimal of a float32; through float32 it is the same number everywhere.
+        distances = np.array(result["distances"][query], dtype=np.float32).astype(np.float64)
+        if not records:
+            return Found(ids, distances, [])
+        vectors = _vectors(result["embeddings"][query], self.info.dimension) if embeddings else [None] * len(ids)
+        return Found(
+            ids,
+            distances,
+            [
+                Stored(document_of(row, document), decode(row), vector) if row else None
+                for row, document, vector in zip(
+                    result["metadatas"][query], result["documents"][query], vectors, strict=True
+                )
+            ],
+        )
+
+    # --- filters ----------------------------------------------------------------------------------------------
+
+    def select(self, tree: Filter | None) -> Selection:
+        """The records that match, as Chroma can be asked for them, or as ids found by reading and evaluating."""
+        if tree is None:
+            return EVERYTHING
+        answer = plan(tree, self.signatures)
+        if answer.where is False:
+            return Selection(None, [])
+        where = None if answer.where is True else answer.where
+        if answer.exact:
+            return Selection(where)
+        return Selection(None, self._evaluated(self._asked(where), tree))
+
+    def ids(self, selection: Selection, *, within: Sequence[str] | None = None, limit: int | None = None) -> list[str]:
+        """The matching ids, in no order.
+
+        Args:
+            selection: The filter.
+            within: Only these.
+            limit: How many at the most.
+        """
+        if selection.ids is not None:
+            allowed = None if within is None else set(within)
+            return [id for id in selection.ids if allowed is None or id in allowed][:limit]
+        if within is None:
+            return self._asked(selection.where, limit)
+        return [id for page in chunks(within, PAGE) for id in self._asked(selection.where, limit, list(page))][:limit]
+
+    def _asked(self, where: dict[str, Any] | None, limit: int | None = None, ids: list[str] | None = None) -> list[str]:
+        given = {"where": where, "limit": limit, "ids": ids}
+        given = {name: value for name, value in given.items() if value is not None}
+        found: list[str] = self._read(self.raw.get, include=[], **given)["ids"]
+        return found
+
+    def _evaluated(self, ids: Sequence[str], tree: Filter) -> list[str]:
+        test = evaluate(tree)
+        # Documents are read only if the filter asks for them.
+        include = ["metadatas", "documents"] if _asks_documents(tree) else ["metadatas"]
+        found: list[str] = []
+        for page in chunks(ids, PAGE):
+            result = self._read(self.raw.get, ids=list(page), include=include)
+            documents = result["documents"] or [None] * len(result["ids"])
+            for id, row, document in zip(result["ids"], result["metadatas"] or (), documents, strict=True):
+                if row and test(document_of(row, document), decode(row)):
+                    found.append(id)
+        return found
+
+    def signatures(self) -> list[Signature] | None:
+        """All signatures that occur, or None if they are too many.
+
+        What a signature says never changes, so those seen are kept; each time, the records of any other are asked for.
+        """
+        known = self._signatures
+        while len(known) <= MAX_SIGNATURES:
+            arguments: dict[str, Any] = {"where": {SIGNATURE: {"$nin": list(known)}}} if known else {}
+            # A signature is mostly shared: few rows show the first ones, and if they go on being new, ask for more.
+            result = self._read(self.raw.get, limit=16 + 8 * len(known), include=["metadatas"], **arguments)
+            new = {row[SIGNATURE] for row in result["metadatas"] or () if row}
+            if not new:
+                return list(known.values())
+            known = self._signatures = {**known, **{text: read_signature(text) for text in new}}
+        return None
+
+
+def chunks(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Cut a sequence into parts of at most `size`."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def gone(info: CollectionInfo) -> CollectionNotFoundError:
+    """The error for a handle whose collection is no more (rule 1.6)."""
+    return CollectionNotFoundError(f"collection {info.name!r} was dropped since it was opened; open or create it again")
+
+
+def _asks_documents(tree: Filter) -> bool:
+    return any(isinstance(node, Contains) for node in walk(tree))
+
+
+def _vectors(values: Any, dimension: int) -> FloatArray:
+    return np.asarray(values, dtype=np.float32).reshape(-1, dimension)
