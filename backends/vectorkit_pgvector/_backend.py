@@ -1,0 +1,271 @@
+"""`PgVectorBackend`: the methods of the protocol; what they do stands in the modules they call."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, Final
+
+import psycopg
+from psycopg import errors
+from psycopg_pool import ConnectionPool
+
+from vectorkit.errors import InvalidArgumentError, UnsupportedError
+from vectorkit.filters import Filter
+from vectorkit.types import (
+    Batch,
+    Capabilities,
+    CollectionInfo,
+    CollectionSpec,
+    FloatArray,
+    Patch,
+    Ranking,
+    Record,
+)
+from vectorkit_pgvector import _reading, _search, _writing
+from vectorkit_pgvector._catalog import Catalog
+from vectorkit_pgvector._errors import translated
+from vectorkit_pgvector._sessions import Sessions
+from vectorkit_pgvector._sources import CallersConnection, CallersPool, OwnPool, Source, check_url, describe
+from vectorkit_pgvector._sql import Table
+
+__all__ = ["PgVectorBackend"]
+
+_EMBEDDED: Final = "postgresql+embedded:"
+
+
+class PgVectorBackend:
+    """Collections as tables of a PostgreSQL database, searched with pgvector 0.7 or later.
+
+    Give one of `url`, `pool` and `connection`. With a pool or a connection of the caller's, its settings stay as
+    they are. With a connection, calls take part in the caller's transaction: nothing is committed here, and a call
+    that fails leaves the transaction usable. (In autocommit mode, outside a transaction, each call is its own.) It
+    is lent to one thread at a time.
+
+    Args:
+        url: `postgresql://user:password@host:port/database?option=value`, anything that libpq takes, or
+            `postgresql+embedded:PATH`, a server of one's own. Connecting waits for the first use.
+        pool: A psycopg pool, open.
+        connection: A psycopg connection.
+        schema: The schema that the tables are in; made if it is missing.
+
+    Raises:
+        InvalidArgumentError: Not one of the three, one of another type, or a malformed URL.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        pool: "ConnectionPool[Any] | None" = None,
+        connection: "psycopg.Connection[Any] | None" = None,
+        schema: str = "public",
+    ) -> None:
+        if sum(given is not None for given in (url, pool, connection)) != 1:
+            raise InvalidArgumentError("give one of url=, pool= and connection=")
+        self._source, self._shown = _source(url, pool, connection)
+        self._sessions = Sessions(self._source)
+        self._catalog = Catalog(schema)
+
+    @classmethod
+    def from_url(cls, url: str) -> "PgVectorBackend":
+        """Open the store of a URL; see the class."""
+        return cls(url)
+
+    def __repr__(self) -> str:
+        return f"PgVectorBackend({self._shown})"
+
+    @property
+    def name(self) -> str:
+        """`"postgresql"`, with the versions (`"postgresql 18.6, pgvector 0.8.6"`) once a collection was used."""
+        return self._catalog.versions
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """All or nothing in every call, an index, no text index, many processes."""
+        return Capabilities(
+            atomic_writes=True,
+            atomic_add=True,
+            approximate_search=True,
+            text_search=False,
+            persistent=True,
+            multi_process=True,
+        )
+
+    def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
+        """See `VectorBackend.create_collection`.
+
+        The extension is enabled if it is not; where that is not allowed, `BackendPermissionError` says what an
+        administrator must run.
+        """
+        if spec.text_index:
+            raise UnsupportedError("this backend has no text index; create the collection with text_index=False")
+        with translated():
+            return self._sessions.write(lambda session: self._catalog.create(session, spec))
+
+    def open_collection(self, name: str) -> CollectionInfo:
+        """See `VectorBackend.open_collection`."""
+        with translated():
+            return self._sessions.read(lambda session: self._catalog.open(session, name))
+
+    def list_collections(self) -> list[CollectionInfo]:
+        """See `VectorBackend.list_collections`."""
+        with translated():
+            return self._sessions.read(self._catalog.all)
+
+    def drop_collection(self, name: str) -> None:
+        """See `VectorBackend.drop_collection`."""
+        with translated():
+            self._sessions.write(lambda session: self._catalog.drop(session, name))
+
+    def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
+        """See `VectorBackend.add`."""
+        source = _writing.Input(batches)
+        with translated(collection, passing=source.failures):
+            table = self._table(collection)
+            try:
+                self._sessions.write(lambda session: _writing.add(session, table, source), repeatable=source.repeatable)
+            except errors.UniqueViolation as error:
+                if error in source.failures:
+                    raise
+                detail = error.diag.message_detail or str(error)
+                raise self._sessions.read(
+                    lambda session: _writing.already_stored(session, table, source.ids, detail)
+                ) from error
+
+    def upsert(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
+        """See `VectorBackend.upsert`."""
+        source = _writing.Input(batches)
+        with translated(collection, passing=source.failures):
+            table = self._table(collection)
+            self._sessions.write(lambda session: _writing.upsert(session, table, source), repeatable=source.repeatable)
+
+    def update(self, collection: CollectionInfo, patches: Sequence[Patch]) -> None:
+        """See `VectorBackend.update`."""
+        with translated(collection):
+            table = self._table(collection)
+            self._sessions.write(lambda session: _writing.update(session, table, patches))
+
+    def get(
+        self,
+        collection: CollectionInfo,
+        *,
+        ids: Sequence[str] | None = None,
+        where: Filter | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        include_embeddings: bool = False,
+    ) -> list[Record]:
+        """See `VectorBackend.get`."""
+        with translated(collection):
+            table = self._table(collection)
+            return self._sessions.read(
+                lambda session: _reading.get(
+                    session,
+                    table,
+                    ids=ids,
+                    where=where,
+                    limit=limit,
+                    offset=offset,
+                    include_embeddings=include_embeddings,
+                )
+            )
+
+    def scan(
+        self,
+        collection: CollectionInfo,
+        *,
+        where: Filter | None = None,
+        batch_size: int = 1000,
+        include_embeddings: bool = False,
+    ) -> Iterator[list[Record]]:
+        """See `VectorBackend.scan`. Between pages no connection is held."""
+        after: str | None = None
+        while True:
+            with translated(collection):
+                table = self._table(collection)
+                read = partial(
+                    _reading.page,
+                    table=table,
+                    where=where,
+                    after=after,
+                    size=batch_size,
+                    include_embeddings=include_embeddings,
+                )
+                records = self._sessions.read(read)
+            if records:
+                yield records
+            if len(records) < batch_size:
+                return
+            after = records[-1].id
+
+    def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
+        """See `VectorBackend.count`."""
+        with translated(collection):
+            table = self._table(collection)
+            return self._sessions.read(lambda session: _reading.count(session, table, where))
+
+    def delete(
+        self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
+    ) -> int:
+        """See `VectorBackend.delete`."""
+        with translated(collection):
+            table = self._table(collection)
+            return self._sessions.write(lambda session: _writing.delete(session, table, ids, where))
+
+    def search(
+        self,
+        collection: CollectionInfo,
+        queries: FloatArray,
+        k: int,
+        *,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        include_embeddings: bool = False,
+    ) -> list[Ranking]:
+        """See `VectorBackend.search`."""
+        with translated(collection):
+            table = self._table(collection)
+            requests = [_search.Request(query, k, where, exact, include_embeddings) for query in queries]
+            return self._sessions.read(
+                lambda session: [_search.search(session, table, request) for request in requests],
+                settings=_search.index_settings(k) if exact is not True and table.index_serves else {},
+            )
+
+    def close(self) -> None:
+        """See `VectorBackend.close`. A pool or connection of the caller's stays open."""
+        self._sessions.close()
+
+    def _table(self, collection: CollectionInfo) -> Table:
+        return self._catalog.known_table(collection) or self._sessions.read(
+            lambda session: self._catalog.table(session, collection)
+        )
+
+
+def _source(
+    url: str | None, pool: "ConnectionPool[Any] | None", connection: "psycopg.Connection[Any] | None"
+) -> tuple[Source, str]:
+    """Where connections come from, and how that is shown."""
+    if pool is not None:
+        if not isinstance(pool, ConnectionPool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError(f"pool is a psycopg_pool.ConnectionPool, not {type(pool).__name__}")
+        return CallersPool(pool), f"pool={pool.name!r}"
+    if connection is not None:
+        if not isinstance(connection, psycopg.Connection):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError(f"connection is a psycopg.Connection, not {type(connection).__name__}")
+        return CallersConnection(connection), f"connection={describe(connection.info.dsn)!r}"
+    if not isinstance(url, str):
+        raise InvalidArgumentError(f"url is a str, not {type(url).__name__}")
+    settings = _search.index_settings(1)
+    if url.startswith(_EMBEDDED):
+        path = url.removeprefix(_EMBEDDED)
+        if not path:
+            raise InvalidArgumentError(f"{_EMBEDDED} needs the path of a folder, such as {_EMBEDDED}./pgdata")
+        return OwnPool(lambda: _start_embedded(path), settings), repr(url)
+    check_url(url)
+    return OwnPool(lambda: (url, lambda: None), settings), repr(describe(url))
+
+
+def _start_embedded(path: str) -> tuple[str, Callable[[], None]]:
+    from vectorkit_pgvector._embedded import EmbeddedServer
+
+    server = EmbeddedServer.start(path)
+    return server.conninfo, server.close

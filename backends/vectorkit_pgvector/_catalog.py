@@ -1,0 +1,223 @@
+"""The extension, and the registry of collections: one table, `vectorkit_collections`, readable with plain SQL."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, fields
+from typing import Any, Final
+
+from psycopg import errors
+
+from vectorkit.errors import (
+    BackendError,
+    BackendPermissionError,
+    CollectionExistsError,
+    CollectionNotFoundError,
+    UnsupportedError,
+)
+from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
+from vectorkit_pgvector._sessions import Session
+from vectorkit_pgvector._sql import Facts, Statement, Table, create_table, quote, table_name
+
+__all__ = ["Catalog"]
+
+_SCHEMA_VERSION: Final = 1
+"""Of the tables as they are laid out here; raised when an older release could no longer read them."""
+_OLDEST: Final = (0, 7)
+_LOCK: Final = 0x766B_0001
+"""Held while the extension, the schema or the registry is made: `IF NOT EXISTS` alone fails when two do so at once."""
+
+_COLUMNS: Final = (
+    "name, generation, metric, dimension, embedder::text, language, text_index, vector_index, schema_version"
+)
+
+
+class Catalog:
+    """The collections of one schema.
+
+    Args:
+        schema: Name of the schema.
+
+    Attributes:
+        versions: Those of server and extension, for people, as far as they are known yet.
+    """
+
+    def __init__(self, schema: str) -> None:
+        self.versions = "postgresql"
+        self._schema = schema
+        self._registry = f"{quote(schema)}.vectorkit_collections"
+        self._facts: Facts | None = None
+
+    # --- pgvector -----------------------------------------------------------------------------------------------
+
+    def known_table(self, collection: CollectionInfo) -> Table | None:
+        """The table of a collection, if `table` has found out what it needs before."""
+        return self._facts and Table(table_name(self._schema, collection), collection.spec, self._facts)
+
+    def table(self, session: Session, collection: CollectionInfo) -> Table:
+        """The table of a collection; whether it is there shows when it is used."""
+        facts = self._facts or self._find_extension(session)
+        if facts is None:
+            raise CollectionNotFoundError(
+                f"collection {collection.name!r} is gone, and the extension pgvector with it; create it again"
+            )
+        if not session.joins:  # what the caller's transaction made may yet be rolled back
+            self._facts = facts
+        return Table(table_name(self._schema, collection), collection.spec, facts)
+
+    def _find_extension(self, session: Session) -> Facts | None:
+        rows = session.rows(
+            Statement(
+                "SELECT extversion, nspname, pg_type.oid FROM pg_catalog.pg_extension "
+                "JOIN pg_catalog.pg_namespace ON pg_namespace.oid = extnamespace "
+                "JOIN pg_catalog.pg_type ON typname = 'vector' AND typnamespace = extnamespace WHERE extname = 'vector'"
+            )
+        )
+        if not rows:
+            return None
+        version, schema, oid = rows[0]
+        server = session.connection.info.parameter_status("server_version") or ""
+        self.versions = f"postgresql {server.partition(' ')[0]}, pgvector {version}"
+        return Facts(tuple(int(part) for part in version.split(".") if part.isdecimal()), quote(schema), oid)
+
+    def _prepare(self, session: Session) -> Facts:
+        """Make what is missing of extension, schema and registry."""
+        encoding = session.connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise UnsupportedError(
+                f"the database's encoding is {encoding}, which cannot hold every text; create one with ENCODING 'UTF8'"
+            )
+        facts = self._find_extension(session)
+        if facts is None or session.rows(_exists(self._registry)) == [(None,)]:
+            session.run(Statement("SELECT pg_advisory_xact_lock($1::bigint)", [_LOCK]))
+            facts = self._find_extension(session) or self._create_extension(session)
+            if session.rows(Statement("SELECT FROM pg_namespace WHERE nspname = $1::text", [self._schema])) == []:
+                session.run(Statement(f"CREATE SCHEMA {quote(self._schema)}"))
+            session.run(
+                Statement(
+                    f"CREATE TABLE IF NOT EXISTS {self._registry} ("
+                    'name text COLLATE "C" PRIMARY KEY, '
+                    "generation bigint GENERATED ALWAYS AS IDENTITY, "
+                    "table_name text GENERATED ALWAYS AS ('vk_' || name || '_' || generation::text) STORED, "
+                    "metric text NOT NULL, dimension integer NOT NULL, embedder jsonb, language text NOT NULL, "
+                    "text_index boolean NOT NULL, vector_index text NOT NULL, schema_version integer NOT NULL, "
+                    "created_at timestamptz NOT NULL DEFAULT now())"
+                )
+            )
+        if facts.version < _OLDEST:
+            found, oldest = (".".join(map(str, version)) for version in (facts.version, _OLDEST))
+            raise UnsupportedError(
+                f"pgvector {found} is too old, {oldest} is needed: install a newer one on the server, and run in this "
+                "database: ALTER EXTENSION vector UPDATE;"
+            )
+        return facts
+
+    def _create_extension(self, session: Session) -> Facts:
+        try:
+            # Suppressed is what another program causes, which does not know our lock and was faster.
+            with suppress(errors.UniqueViolation, errors.DuplicateObject), session.connection.transaction():
+                session.run(Statement("CREATE EXTENSION IF NOT EXISTS vector"))
+        except errors.InsufficientPrivilege as error:
+            database = session.connection.info.dbname
+            raise BackendPermissionError(
+                f"pgvector is not enabled in database {database!r}, and user {session.connection.info.user!r} may not "
+                f"do so; an administrator must run there, once: CREATE EXTENSION vector;"
+            ) from error
+        except (errors.FeatureNotSupported, errors.UndefinedFile) as error:
+            raise BackendError(
+                "pgvector is not installed on the server: use the Docker image pgvector/pgvector:pg18, install the "
+                "package (postgresql-18-pgvector), or enable it in the settings of a managed service"
+            ) from error
+        facts = self._find_extension(session)
+        if facts is None:
+            raise BackendError("pgvector was dropped while a collection was being created; try again")
+        return facts
+
+    # --- collections --------------------------------------------------------------------------------------------
+
+    def create(self, session: Session, spec: CollectionSpec) -> CollectionInfo:
+        """See `VectorBackend.create_collection`."""
+        facts = self._prepare(session)
+        rows = session.rows(
+            Statement(
+                f"INSERT INTO {self._registry} "
+                "(name, metric, dimension, embedder, language, text_index, vector_index, schema_version) VALUES ("
+                "$1::text, $2::text, $3::int, $4::text::jsonb, $5::text, $6::bool, $7::text, $8::int) "
+                "ON CONFLICT (name) DO NOTHING RETURNING generation",
+                [
+                    spec.name,
+                    spec.metric,
+                    spec.dimension,
+                    None if spec.embedder is None else json.dumps(asdict(spec.embedder), ensure_ascii=False),
+                    spec.language,
+                    spec.text_index,
+                    spec.index,
+                    _SCHEMA_VERSION,
+                ],
+            )
+        )
+        if not rows:
+            raise CollectionExistsError(f"collection {spec.name!r} exists; open it with get_collection")
+        info = self._info(spec, rows[0][0])
+        for statement in create_table(Table(info.location, spec, facts)):
+            session.run(statement)
+        return info
+
+    def open(self, session: Session, name: str) -> CollectionInfo:
+        """See `VectorBackend.open_collection`."""
+        found = self._read(session, Statement(f"{self._select} WHERE name = $1::text", [name]))
+        if not found:
+            raise _not_found(name)
+        return found[0]
+
+    def all(self, session: Session) -> list[CollectionInfo]:
+        """See `VectorBackend.list_collections`."""
+        return self._read(session, Statement(f"{self._select} ORDER BY name"))
+
+    def drop(self, session: Session, name: str) -> None:
+        """See `VectorBackend.drop_collection`."""
+        info = self.open(session, name)
+        gone = Statement(
+            f"DELETE FROM {self._registry} WHERE name = $1::text AND generation = $2::bigint",
+            [name, int(info.generation)],
+        )
+        if not session.run(gone):
+            raise _not_found(name)
+        session.run(Statement(f"DROP TABLE IF EXISTS {info.location}"))
+
+    @property
+    def _select(self) -> str:
+        return f"SELECT {_COLUMNS} FROM {self._registry}"
+
+    def _read(self, session: Session, statement: Statement) -> list[CollectionInfo]:
+        if session.rows(_exists(self._registry)) == [(None,)]:
+            return []
+        return [self._decode(row) for row in session.rows(statement)]
+
+    def _decode(self, row: tuple[Any, ...]) -> CollectionInfo:
+        name, generation, metric, dimension, embedder, language, text_index, vector_index, version = row
+        if version > _SCHEMA_VERSION:
+            raise BackendError(
+                f"collection {name!r} was made by a newer release of vectorkit (its tables are of version {version}, "
+                f"this release knows {_SCHEMA_VERSION}); update vectorkit-db"
+            )
+        identity = None if embedder is None else _identity(json.loads(embedder))
+        spec = CollectionSpec(name, metric, dimension, identity, vector_index, text_index, language)
+        return self._info(spec, generation)
+
+    def _info(self, spec: CollectionSpec, generation: int) -> CollectionInfo:
+        info = CollectionInfo(spec, str(generation))
+        return CollectionInfo(spec, str(generation), table_name(self._schema, info))
+
+
+def _exists(table: str) -> Statement:
+    return Statement("SELECT to_regclass($1::text)::text", [table])
+
+
+def _identity(stored: Mapping[str, Any]) -> EmbedderIdentity:
+    known = {field.name for field in fields(EmbedderIdentity)}
+    return EmbedderIdentity(**{key: value for key, value in stored.items() if key in known})
+
+
+def _not_found(name: str) -> CollectionNotFoundError:
+    return CollectionNotFoundError(f"there is no collection {name!r}; create it with create_collection")

@@ -1,0 +1,136 @@
+"""The SQL of searches. Each statement has the query vector as `$1` and returns rows of `Found`.
+
+PostgreSQL orders candidates by distances that pgvector sums in float32; `vectorkit.ranking` then scores them in
+float64. A `key` is a float32 distance that cannot be larger than a row's true distance by more than a known bound:
+for `cosine` and `l2` that bound is the same for all rows, for `ip` it grows with a row's norm and is taken off
+in the statement.
+"""
+
+import math
+from typing import Any, Final, NamedTuple
+
+from vectorkit.filters import Filter
+from vectorkit.ranking import EXACT_LIMIT, float32_error
+from vectorkit.types import FloatArray
+from vectorkit_pgvector._codec import vector
+from vectorkit_pgvector._filters import condition
+from vectorkit_pgvector._sql import Statement, Table
+
+__all__ = ["Found", "exact", "exact_or_index", "index", "largest_key", "within"]
+
+_STORED: Final = "id, document, metadata, embedding"
+_SMALLEST: Final = 2.0**-126
+"""The smallest float32 that has all its digits: products and squares below it lose theirs."""
+
+
+class Found(NamedTuple):
+    """One row of a search.
+
+    Attributes:
+        id: The record's id.
+        document: Its text.
+        metadata: Its metadata, JSON text.
+        embedding: Its vector as `vector_send` sends it.
+        key: What it was ordered by.
+        total: How many rows the index gave, of which the nearest come back; 0 for a row that no index was used for.
+    """
+
+    id: str
+    document: str | None
+    metadata: str
+    embedding: bytes
+    key: float
+    total: int
+
+
+def largest_key(table: Table, query: FloatArray, distance: float) -> float:
+    """The largest key that a row of this true distance, or a smaller one, can have."""
+    error = float32_error("cosine", query, 1.0)
+    match table.spec.metric:
+        case "cosine":
+            return distance + error
+        case "ip":
+            return distance + len(query) * _SMALLEST
+        case "l2":  # a sum of squares errs by a part of itself
+            return distance * (1.0 + error) + math.sqrt(len(query) * _SMALLEST)
+
+
+def exact(table: Table, query: FloatArray, where: Filter | None, limit: int) -> Statement:
+    """The first `limit` of all rows that match, by key and id."""
+    parameters: list[Any] = [vector(query)]
+    ordered = _by_key(table, query, condition(where, parameters), limit, parameters)
+    return Statement(f"SELECT {_columns(table)}, 0 FROM {ordered}", parameters, None if where is None else False)
+
+
+def exact_or_index(table: Table, query: FloatArray, where: Filter | None, limit: int, candidates: int) -> Statement:
+    """As `exact` if few enough rows match, else as `index`; in one round trip, and one snapshot.
+
+    One more row always comes back, whose id is empty and whose total says whether it was the former (0 or 1).
+    The part that is not needed is not begun: its condition has no column, and is tested first ("One-Time Filter").
+    """
+    parameters: list[Any] = [vector(query)]
+    matching = condition(where, parameters)
+    few = _by_key(table, query, "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])", limit, parameters)
+    many = _by_index(table, f"(SELECT NOT few FROM probe) AND {matching}", limit, candidates)
+    return Statement(
+        f"WITH probe AS MATERIALIZED (SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(place) AS places "
+        f"FROM (SELECT ctid AS place FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}) AS matching) "
+        f"SELECT {_columns(table)}, 0 FROM {few} UNION ALL {many} "
+        "UNION ALL SELECT '', NULL, NULL, NULL, NULL, few::int FROM probe",
+        parameters,
+        None if where is None else False,
+    )
+
+
+def index(table: Table, query: FloatArray, where: Filter | None, limit: int, candidates: int) -> Statement:
+    """The first `limit` of `candidates` rows that the index gives."""
+    parameters: list[Any] = [vector(query)]
+    text = _by_index(table, condition(where, parameters), limit, candidates)
+    return Statement(text, parameters, None if where is None else False)
+
+
+def within(table: Table, query: FloatArray, where: Filter | None, k: int, largest: float) -> Statement:
+    """All rows that match whose key is at most `largest`; of those with the same vector, the first k by id."""
+    parameters: list[Any] = [vector(query)]
+    matching = condition(where, parameters)
+    parameters.append(largest)
+    bound = f"${len(parameters)}::float8"
+    return Statement(
+        f"SELECT {_columns(table)}, 0 FROM (SELECT *, row_number() OVER (PARTITION BY embedding ORDER BY id) AS place "
+        f"FROM (SELECT {_STORED}, {_key(table, query, parameters)} AS key FROM {table.name} WHERE {matching}) AS keyed "
+        f"WHERE key <= {bound}) AS placed WHERE place <= {k}",
+        parameters,
+        prepare=False,
+    )
+
+
+def _columns(table: Table) -> str:
+    return f"id, document, metadata::text, {table.sent_embedding}, key"
+
+
+def _distance(table: Table) -> str:
+    return f"(embedding {table.operator} $1::{table.vector})"
+
+
+def _key(table: Table, query: FloatArray, parameters: list[Any]) -> str:
+    """The key; as an expression that is not the index's, it keeps the planner from using the index."""
+    if table.spec.metric != "ip":
+        return f"{_distance(table)} + 0"
+    parameters.append(float32_error("ip", query, 1.0))
+    return f"{_distance(table)} - ${len(parameters)}::float8 * {table.facts.schema}.vector_norm(embedding)"
+
+
+def _by_key(table: Table, query: FloatArray, matching: str, limit: int, parameters: list[Any]) -> str:
+    return (
+        f"(SELECT {_STORED}, {_key(table, query, parameters)} AS key FROM {table.name} WHERE {matching} "
+        f"ORDER BY key, id LIMIT {limit}) AS nearest"
+    )
+
+
+def _by_index(table: Table, matching: str, limit: int, candidates: int) -> str:
+    """What an iterative scan gives is not quite in order, so more is asked for than needed, and sorted."""
+    return (
+        f"(SELECT {_columns(table)}, total FROM (SELECT *, count(*) OVER () AS total FROM "
+        f"(SELECT {_STORED}, {_distance(table)} AS key FROM {table.name} WHERE {matching} "
+        f"ORDER BY {_distance(table)} LIMIT {candidates}) AS candidates) AS counted ORDER BY key, id LIMIT {limit})"
+    )

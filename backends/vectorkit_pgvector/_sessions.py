@@ -1,0 +1,162 @@
+"""Transactions: whatever the source of a connection, each call takes place in one, all or nothing.
+
+On a caller's connection that is the caller's transaction; a savepoint keeps a call that fails from spoiling it, and
+nothing is committed. (In autocommit mode there is none unless the caller began one; a call then is its own.) Elsewhere
+a single statement that reads needs no more than autocommit.
+"""
+
+import random
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg import errors
+from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
+
+from vectorkit.errors import BackendError
+from vectorkit_pgvector._codec import COPY_END, COPY_START, Binary, BinaryDumper, text_array
+from vectorkit_pgvector._errors import is_lost
+from vectorkit_pgvector._sources import Connection, Source
+from vectorkit_pgvector._sql import Statement
+
+__all__ = ["Session", "Sessions"]
+
+T = TypeVar("T")
+
+_CONFLICT_ATTEMPTS: Final = 10
+_CONFLICT_PAUSE: Final = 0.002  # seconds at the most after the first conflict, twice as much after each further one
+_SET: Final = (
+    # OFFSET 0 keeps the planner from merging the subquery, so that the value is read before it is changed.
+    "SELECT name, before, set_config(name, value, true) FROM ("
+    "SELECT name, value, current_setting(name, true) AS before "
+    "FROM unnest($1::text[], $2::text[]) AS wanted(name, value) OFFSET 0) AS settings"
+)
+
+
+class Session:
+    """A connection within one call: sends statements, in binary, whatever the connection's own settings are.
+
+    Args:
+        connection: The connection.
+        joins: Whether what is done becomes part of the caller's transaction.
+    """
+
+    def __init__(self, connection: Connection, *, joins: bool) -> None:
+        if connection.info.encoding != "utf-8":
+            raise BackendError(
+                f"the connection's client_encoding is {connection.info.encoding}, which cannot hold every text; "
+                "set it to UTF8 (client_encoding=utf8 when connecting)"
+            )
+        self.connection = connection
+        self.joins = joins
+        self._cursor = psycopg.RawCursor(connection, row_factory=tuple_row)
+        self._cursor.adapters.register_dumper(Binary, BinaryDumper)
+
+    def rows(self, statement: Statement) -> list[tuple[Any, ...]]:
+        """Run a statement that returns rows."""
+        self.run(statement)
+        return self._cursor.fetchall()
+
+    def run(self, statement: Statement) -> int:
+        """Run a statement and return the number of rows it concerned."""
+        text, parameters, prepare = statement
+        self._cursor.execute(text.encode(), parameters, prepare=prepare, binary=True)
+        return self._cursor.rowcount
+
+    def stream(self, statement: Statement) -> Iterator[tuple[Any, ...]]:
+        """Run a statement and yield its rows as they arrive, without holding them all."""
+        return self._cursor.stream(statement.text.encode(), statement.parameters, binary=True)
+
+    def copy(self, text: str, parts: Iterator[bytes]) -> None:
+        """Run a COPY FROM STDIN, with parts of the rows in binary format."""
+        with self._cursor.copy(text.encode()) as copy:
+            copy.write(COPY_START)
+            for part in parts:
+                copy.write(part)
+            copy.write(COPY_END)
+
+    @contextmanager
+    def settings(self, settings: Mapping[str, str], *, restore: bool) -> Generator[None, None, None]:
+        """Make settings for the rest of the transaction; or, if it is the caller's, for the block."""
+        if not settings:
+            yield
+            return
+        before = self.rows(Statement(_SET, [text_array(list(settings)), text_array(list(settings.values()))]))
+        yield
+        if restore:
+            names, values, _ = zip(*before, strict=True)
+            self.run(Statement(_SET, [text_array(names), text_array(values)]))
+
+
+class Sessions:
+    """Runs the work of calls on connections of a source."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._closed = False
+
+    def read(self, work: Callable[[Session], T], settings: Mapping[str, str] | None = None) -> T:
+        """Do work that only reads, once more if the connection is lost.
+
+        Args:
+            work: What to do.
+            settings: Settings of the session to do it under; they do not outlast it.
+        """
+        return self._run(work, settings or {}, writes=False, repeatable=True)
+
+    def write(self, work: Callable[[Session], T], *, repeatable: bool = True) -> T:
+        """Do work that writes, in a transaction; again if another one was in the way.
+
+        Args:
+            work: What to do.
+            repeatable: Whether it can be done again: it reads nothing that is gone once read.
+        """
+        return self._run(work, {}, writes=True, repeatable=repeatable)
+
+    def close(self) -> None:
+        """Close the source; other methods then raise `BackendError`."""
+        self._closed = True
+        self._source.close()
+
+    def _run(self, work: Callable[[Session], T], settings: Mapping[str, str], *, writes: bool, repeatable: bool) -> T:
+        conflicts = 0
+        may_reconnect = True
+        while True:
+            if self._closed:
+                raise BackendError("this store was closed; connect again")
+            begun = False
+            try:
+                with (
+                    self._source.connection() as connection,
+                    self._transaction(connection, settings, writes) as session,
+                ):
+                    begun = True
+                    return work(session)
+            except (errors.SerializationFailure, errors.DeadlockDetected):
+                conflicts += 1
+                if self._source.joins or not repeatable or conflicts == _CONFLICT_ATTEMPTS:
+                    raise
+                time.sleep(random.uniform(0, _CONFLICT_PAUSE * 2**conflicts))
+            except psycopg.Error as error:
+                # What was lost before the work was begun has written nothing.
+                if not may_reconnect or not is_lost(error) or (writes and begun) or not self._source.recover():
+                    raise
+                may_reconnect = False
+
+    @contextmanager
+    def _transaction(
+        self, connection: Connection, settings: Mapping[str, str], writes: bool
+    ) -> Generator[Session, None, None]:
+        session = Session(connection, joins=self._source.joins)
+        settings = {name: value for name, value in settings.items() if self._source.settings.get(name) != value}
+        idle = connection.info.transaction_status == TransactionStatus.IDLE
+        with ExitStack() as stack:
+            if not idle or writes or settings or not connection.autocommit:
+                if idle and self._source.joins and not connection.autocommit:
+                    session.run(Statement("SELECT"))  # begins the caller's transaction, which is then left open
+                stack.enter_context(connection.transaction())
+                stack.enter_context(session.settings(settings, restore=self._source.joins))
+            yield session

@@ -1,0 +1,254 @@
+"""Where connections come from: a pool of one's own, the caller's pool, or the caller's one connection.
+
+After a fork, a child must not use what the parent opened: a pool of one's own is opened anew there, what the caller
+gave is refused.
+"""
+
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final, Protocol, TypeAlias
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from vectorkit.errors import BackendError, InvalidArgumentError
+from vectorkit_pgvector._errors import translate_refusal
+
+__all__ = ["CallersConnection", "CallersPool", "Connection", "OwnPool", "Source", "check_url", "describe"]
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+_MAX_CONNECTIONS: Final = 10
+_POOL_TIMEOUT: Final = 10.0  # seconds until one of them must be free
+_CONNECT_TIMEOUT: Final = 10  # seconds, unless the URL says otherwise
+
+
+class Source(Protocol):
+    """Lends connections.
+
+    Attributes:
+        settings: Settings of the session that every connection has already.
+        joins: Whether calls take part in the caller's transaction, so that none of them ends it.
+    """
+
+    settings: dict[str, str]
+    joins: bool
+
+    def connection(self) -> AbstractContextManager[Connection]:
+        """Lend a connection, in a state to work with."""
+        ...
+
+    def recover(self) -> bool:
+        """Replace connections that are lost; False if that cannot be done."""
+        ...
+
+    def close(self) -> None:
+        """Close what was opened here; calling it again does nothing."""
+        ...
+
+
+class OwnPool:
+    """A pool that is opened at the first use, and again after a fork. Its connections are in autocommit mode.
+
+    Args:
+        resolve: Returns where to connect to, and what to call when the pool is closed; called at the first use.
+        settings: Settings to make in every session.
+    """
+
+    joins = False
+
+    def __init__(self, resolve: Callable[[], tuple[str, Callable[[], None]]], settings: dict[str, str]) -> None:
+        self.settings = settings
+        self._resolve = resolve
+        self.start_over()
+        _own_pools.add(self)
+
+    def start_over(self) -> None:
+        """Forget what is open, without touching it."""
+        self._lock = threading.Lock()
+        self._opened: tuple[str, ConnectionPool[Connection]] | None = None
+        self._release: Callable[[], object] | None = None
+
+    @contextmanager
+    def connection(self) -> Generator[Connection, None, None]:
+        """See `Source.connection`."""
+        conninfo, pool = self._open()
+        try:
+            connection = pool.getconn()
+        except PoolTimeout:
+            _probe(conninfo)
+            raise
+        try:
+            yield connection
+        finally:
+            pool.putconn(connection)
+
+    def recover(self) -> bool:
+        """See `Source.recover`."""
+        conninfo, pool = self._open()
+        _probe(conninfo)
+        pool.check()
+        return True
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        with self._lock:
+            release, self._release, self._opened = self._release, None, None
+        if release is not None:
+            release()
+
+    def _open(self) -> "tuple[str, ConnectionPool[Connection]]":
+        with self._lock:
+            if self._opened is None:
+                conninfo, close_server = self._resolve()
+                _probe(conninfo)
+                pool = ConnectionPool[Connection](
+                    conninfo,
+                    kwargs=_arguments(conninfo),
+                    min_size=0,
+                    max_size=_MAX_CONNECTIONS,
+                    timeout=_POOL_TIMEOUT,
+                    configure=self._configure,
+                    open=True,
+                    name="vectorkit",
+                )
+                # Called at the end of the interpreter too, so that neither threads nor a server are left behind.
+                self._release = weakref.finalize(self, _release, os.getpid(), pool, close_server)
+                self._opened = conninfo, pool
+            return self._opened
+
+    def _configure(self, connection: Connection) -> None:
+        connection.execute(
+            "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS settings(name, value)",
+            [list(self.settings), list(self.settings.values())],
+        )
+
+
+def _release(pid: int, pool: "ConnectionPool[Connection]", close_server: Callable[[], None]) -> None:
+    if os.getpid() == pid:
+        pool.close()
+        close_server()
+
+
+def _probe(conninfo: str) -> None:
+    """Connect once: a pool tries again and again, and in the end does not say why it failed."""
+    try:
+        psycopg.connect(conninfo, **_arguments(conninfo)).close()
+    except psycopg.Error as error:
+        raise translate_refusal(error, describe(conninfo)) from error
+
+
+class CallersPool:
+    """The caller's pool; it is not closed here."""
+
+    joins = False
+
+    def __init__(self, pool: "ConnectionPool[Any]") -> None:
+        self.settings: dict[str, str] = {}
+        self._pool = pool
+        self._pid = os.getpid()
+
+    def connection(self) -> AbstractContextManager[Connection]:
+        """See `Source.connection`."""
+        _check_process(self._pid, "pool")
+        return self._pool.connection()
+
+    def recover(self) -> bool:
+        """See `Source.recover`."""
+        self._pool.check()
+        return True
+
+    def close(self) -> None:
+        """See `Source.close`."""
+
+
+class CallersConnection:
+    """The caller's connection, lent to one thread at a time; it is not closed here."""
+
+    joins = True
+
+    def __init__(self, connection: Connection) -> None:
+        self.settings: dict[str, str] = {}
+        self._connection = connection
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+
+    @contextmanager
+    def connection(self) -> Generator[Connection, None, None]:
+        """See `Source.connection`."""
+        _check_process(self._pid, "connection")
+        with self._lock:
+            yield self._connection
+
+    def recover(self) -> bool:
+        """See `Source.recover`."""
+        return False
+
+    def close(self) -> None:
+        """See `Source.close`."""
+
+
+def check_url(url: str) -> None:
+    """Check a URL as far as that can be done without connecting.
+
+    Raises:
+        InvalidArgumentError: It is malformed. The message shows nothing of it: a password that is not
+            percent-encoded may have slipped into any part.
+    """
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        parts = {"port": "malformed"}
+    ports = str(parts.get("port", "")).split(",")
+    slipped = any("@" in str(parts.get(part, ""))[1:] for part in ("host", "dbname"))
+    if slipped or not all(port == "" or port.isdecimal() for port in ports):
+        raise InvalidArgumentError(
+            "malformed URL; expected postgresql://user:password@host:port/database?option=value, with options that "
+            "libpq knows, and the characters @ : / ? # % in the user and the password percent-encoded "
+            "(urllib.parse.quote)"
+        )
+
+
+def describe(conninfo: str) -> str:
+    """Where a connection goes to, without its password."""
+    parts = conninfo_to_dict(conninfo)
+    place = f"{parts.get('host', 'local socket')}:{parts.get('port', 5432)}"
+    return f"{place}/{parts['dbname']}" if "dbname" in parts else place
+
+
+def _arguments(conninfo: str) -> dict[str, Any]:
+    given = conninfo_to_dict(conninfo)
+    arguments: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8"}
+    if "connect_timeout" not in given:
+        arguments["connect_timeout"] = _CONNECT_TIMEOUT
+    if "application_name" not in given:
+        arguments["fallback_application_name"] = "vectorkit"
+    return arguments
+
+
+def _check_process(pid: int, what: str) -> None:
+    if os.getpid() != pid:
+        raise BackendError(
+            f"this {what} was opened by another process, before a fork, and cannot be shared with it; "
+            "open a new one here, and a new store on it"
+        )
+
+
+_own_pools: "weakref.WeakSet[OwnPool]" = weakref.WeakSet()
+_of_parents: list[object] = []
+
+
+def _after_fork() -> None:
+    for pool in list(_own_pools):
+        # Kept: the threads of the parent's pool are gone, and collecting it would have it wait for them.
+        _of_parents.append(vars(pool).copy())
+        pool.start_over()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_after_fork)

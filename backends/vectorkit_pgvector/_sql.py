@@ -1,0 +1,279 @@
+"""The SQL of collections, apart from what sends it.
+
+Everything is qualified: the search path of a caller's connection is the caller's business. Types, operators and
+functions of pgvector are named in whatever schema the extension was installed in.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from vectorkit.filters import Filter
+from vectorkit.types import Batch, CollectionInfo, CollectionSpec, Metric, Patch
+from vectorkit_pgvector._codec import Binary, jsonb_array, text_array, vector_array
+from vectorkit_pgvector._filters import condition
+
+__all__ = [
+    "MAX_INDEX_DIMENSION",
+    "Facts",
+    "Statement",
+    "Table",
+    "copy_in",
+    "count",
+    "create_table",
+    "delete",
+    "lock_rows",
+    "page",
+    "quote",
+    "select_by_ids",
+    "taken",
+    "touch",
+    "update",
+    "upsert",
+]
+
+MAX_INDEX_DIMENSION: Final = 2000
+"""The most that an HNSW index on `vector` takes (pgvector's README, "HNSW")."""
+
+_WHOLE_PAGE: Final = 8160
+"""The most that fits a page; a vector of 2,000 dimensions does, with all other columns moved out."""
+
+_OPERATORS: Final[dict[Metric, str]] = {"cosine": "<=>", "l2": "<->", "ip": "<#>"}
+_CLASSES: Final[dict[Metric, str]] = {"cosine": "vector_cosine_ops", "l2": "vector_l2_ops", "ip": "vector_ip_ops"}
+
+
+class Statement(NamedTuple):
+    """One statement.
+
+    Attributes:
+        text: SQL with `$1`, `$2`, … for the parameters.
+        parameters: Their values.
+        prepare: None lets psycopg prepare it after some uses. False where the plan depends on the values: a prepared
+            one can in time get a plan made for any values at all (`plan_cache_mode`).
+    """
+
+    text: str
+    parameters: Sequence[Any] = ()
+    prepare: bool | None = None
+
+
+class Facts(NamedTuple):
+    """What must be known of pgvector in a database.
+
+    Attributes:
+        version: The extension's, such as `(0, 8, 6)`.
+        schema: The schema it was installed in, quoted.
+        oid: That of the type `vector`.
+    """
+
+    version: tuple[int, ...]
+    schema: str
+    oid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A collection's table.
+
+    Attributes:
+        name: Its name, qualified and quoted.
+        spec: What the collection was created with.
+        facts: pgvector's.
+    """
+
+    name: str
+    spec: CollectionSpec
+    facts: Facts
+
+    @property
+    def vector(self) -> str:
+        """The type `vector`, qualified."""
+        return f"{self.facts.schema}.vector"
+
+    @property
+    def operator(self) -> str:
+        """The metric's distance operator; smaller is nearer in each."""
+        return f"OPERATOR({self.facts.schema}.{_OPERATORS[self.spec.metric]})"
+
+    @property
+    def sent_embedding(self) -> str:
+        """The embedding in binary, whatever the caller's connection makes of values of type `vector`."""
+        return f"{self.facts.schema}.vector_send(embedding)"
+
+    @property
+    def has_index(self) -> bool:
+        """Whether there is an index on the embeddings."""
+        return self.spec.index == "hnsw" and self.spec.dimension <= MAX_INDEX_DIMENSION
+
+    @property
+    def index_serves(self) -> bool:
+        """Whether searches may use the index: only if a scan of it can go on until it has enough rows, from 0.8 on."""
+        return self.has_index and self.facts.version >= (0, 8)
+
+
+def quote(identifier: str) -> str:
+    """An identifier, quoted."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def table_name(schema: str, collection: CollectionInfo) -> str:
+    """Name of a collection's table; the generation makes that of a collection created anew another one (1.6).
+
+    At most 3 + 48 + 1 characters and the digits of the generation, within PostgreSQL's 63 bytes.
+    """
+    return f"{quote(schema)}.{quote(f'vk_{collection.name}_{collection.generation}')}"
+
+
+# --- tables -----------------------------------------------------------------------------------------------------
+
+
+def create_table(table: Table) -> list[Statement]:
+    """A table and its indexes.
+
+    Embeddings that fit a page are kept in the row, since fetching one from the TOAST table takes longer than
+    computing its distance (2,000 × 1,536: 4 ms in place of 9 ms); documents still move out where a row gets too long.
+    """
+    statements = [
+        f'CREATE TABLE {table.name} (id text COLLATE "C" PRIMARY KEY, document text, metadata jsonb NOT NULL, '
+        f"embedding {table.vector}({table.spec.dimension}) NOT NULL)",
+        f"CREATE INDEX ON {table.name} USING gin (metadata jsonb_path_ops)",
+    ]
+    if table.spec.dimension <= MAX_INDEX_DIMENSION:
+        statements.append(
+            f"ALTER TABLE {table.name} ALTER embedding SET STORAGE PLAIN, SET (toast_tuple_target = {_WHOLE_PAGE})"
+        )
+    if table.has_index:
+        operators = f"{table.facts.schema}.{_CLASSES[table.spec.metric]}"
+        statements.append(
+            f"CREATE INDEX ON {table.name} USING hnsw (embedding {operators}) WITH (m = 16, ef_construction = 128)"
+        )
+    return [Statement(text) for text in statements]
+
+
+# --- reading ----------------------------------------------------------------------------------------------------
+
+
+def columns(table: Table, include_embeddings: bool) -> str:
+    """What a record is made of: id, document, metadata as text, and the embedding or NULL."""
+    return f"id, document, metadata::text, {table.sent_embedding if include_embeddings else 'NULL'}"
+
+
+def select_by_ids(
+    table: Table, ids: Sequence[str], where: Filter | None, limit: int | None, offset: int, include_embeddings: bool
+) -> Statement:
+    """Records of given ids, in the order of the ids."""
+    parameters: list[Any] = [text_array(ids)]
+    return Statement(
+        f"SELECT {columns(table, include_embeddings)} FROM unnest($1::text[]) WITH ORDINALITY AS wanted(id, place) "
+        f"JOIN {table.name} USING (id) WHERE {condition(where, parameters)} ORDER BY place"
+        f"{_cut(limit, offset)}",
+        parameters,
+        prepare=False,
+    )
+
+
+def page(
+    table: Table,
+    where: Filter | None,
+    *,
+    after: str | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+    include_embeddings: bool = False,
+) -> Statement:
+    """Records in the order of their ids, those after a given one."""
+    parameters: list[Any] = [] if after is None else [after]
+    start = "true" if after is None else "id > $1::text"
+    return Statement(
+        f"SELECT {columns(table, include_embeddings)} FROM {table.name} "
+        f"WHERE {start} AND {condition(where, parameters)} ORDER BY id{_cut(limit, offset)}",
+        parameters,
+        prepare=None if where is None else False,
+    )
+
+
+def count(table: Table, where: Filter | None) -> Statement:
+    """The number of records."""
+    parameters: list[Any] = []
+    return Statement(f"SELECT count(*) FROM {table.name} WHERE {condition(where, parameters)}", parameters, False)
+
+
+def touch(table: Table) -> Statement:
+    """Nothing; fails if the table is gone."""
+    return Statement(f"SELECT FROM {table.name} LIMIT 0")
+
+
+def taken(table: Table, ids: Sequence[str]) -> Statement:
+    """How many of the ids are stored, and the first ten of those."""
+    return Statement(
+        f"SELECT id, count(*) OVER () FROM {table.name} WHERE id = ANY ($1::text[]) ORDER BY id LIMIT 10",
+        [text_array(ids)],
+        prepare=False,
+    )
+
+
+def _cut(limit: int | None, offset: int) -> str:
+    return (f" LIMIT {limit}" if limit is not None else "") + (f" OFFSET {offset}" if offset else "")
+
+
+# --- writing ----------------------------------------------------------------------------------------------------
+
+
+def copy_in(table: Table) -> str:
+    """The statement that takes new rows as `vectorkit_pgvector._codec.copy_rows` packs them."""
+    return f"COPY {table.name} (id, document, metadata, embedding) FROM STDIN (FORMAT BINARY)"
+
+
+def upsert(table: Table, rows: Batch) -> Statement:
+    """Insert rows, or replace those of the same ids as a whole."""
+    return Statement(
+        f"INSERT INTO {table.name} (id, document, metadata, embedding) "
+        f"SELECT * FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::{table.vector}[]) "
+        "ON CONFLICT (id) DO UPDATE SET "
+        "document = excluded.document, metadata = excluded.metadata, embedding = excluded.embedding",
+        [
+            text_array(rows.ids),
+            text_array(rows.documents),
+            jsonb_array(rows.metadatas),
+            vector_array(rows.embeddings, table.facts.oid),
+        ],
+    )
+
+
+def lock_rows(table: Table, ids: Sequence[str]) -> Statement:
+    """Lock rows in the order of their ids, as every writer here does, so that two of them cannot deadlock."""
+    return Statement(
+        f"SELECT id FROM {table.name} WHERE id = ANY ($1::text[]) ORDER BY id FOR UPDATE", [text_array(ids)], False
+    )
+
+
+def update(table: Table, patch: Patch) -> Statement:
+    """Change the columns that a patch holds."""
+    columns: dict[str, tuple[str, Binary]] = {}
+    if patch.documents is not None:
+        columns["document"] = "text[]", text_array(patch.documents)
+    if patch.metadatas is not None:
+        columns["metadata"] = "jsonb[]", jsonb_array(patch.metadatas)
+    if patch.embeddings is not None:
+        columns["embedding"] = f"{table.vector}[]", vector_array(patch.embeddings, table.facts.oid)
+    arrays = ", ".join(f"${number}::{kind}" for number, (kind, _) in enumerate(columns.values(), start=2))
+    changes = ", ".join(f"{column} = {_new_value(column, patch.merge)}" for column in columns)
+    return Statement(
+        f"UPDATE {table.name} AS stored SET {changes} "
+        f"FROM unnest($1::text[], {arrays}) AS new(id, {', '.join(columns)}) WHERE stored.id = new.id",
+        [text_array(patch.ids), *(value for _, value in columns.values())],
+        prepare=False,
+    )
+
+
+def _new_value(column: str, merge: bool) -> str:
+    return "stored.metadata || new.metadata" if merge and column == "metadata" else f"new.{column}"
+
+
+def delete(table: Table, ids: Sequence[str] | None, where: Filter | None) -> Statement:
+    """Delete records; the rows come back as a count."""
+    parameters: list[Any] = [] if ids is None else [text_array(ids)]
+    named = "true" if ids is None else "id = ANY ($1::text[])"
+    return Statement(
+        f"DELETE FROM {table.name} WHERE {named} AND {condition(where, parameters)}", parameters, prepare=False
+    )

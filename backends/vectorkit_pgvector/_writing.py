@@ -1,0 +1,140 @@
+"""Adding, replacing, changing and deleting records, each call within one transaction.
+
+Rows are written in the order of their ids as far as a call has them at hand, so that writers of the same ids wait
+for each other instead of deadlocking.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from typing import Final
+
+from vectorkit.errors import DuplicateIdError, RecordNotFoundError
+from vectorkit.filters import Filter
+from vectorkit.types import Batch, Patch
+from vectorkit_pgvector import _sql
+from vectorkit_pgvector._codec import copy_rows
+from vectorkit_pgvector._sessions import Session
+from vectorkit_pgvector._sql import Table
+
+__all__ = ["Input", "add", "already_stored", "delete", "update", "upsert"]
+
+_COPY_BYTES: Final = 1 << 18
+_MESSAGE_BYTES: Final = 1 << 20
+"""Of vectors in one part: measured, parts beyond these sizes are slower, and cost memory."""
+
+
+class Input:
+    """Batches as they are read from the caller's iterable, which can be read only once.
+
+    Attributes:
+        repeatable: Whether they can be read again: there is no more than one, and it is at hand.
+        ids: The ids of what was read so far.
+        failures: What reading raised.
+    """
+
+    def __init__(self, batches: Iterable[Batch]) -> None:
+        self.ids: list[str] = []
+        self.failures: list[BaseException] = []
+        self._rest = self._noted(batches)
+        self._first = list(islice(self._rest, 2))
+        self.repeatable = len(self._first) < 2
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self._first) if self.repeatable else chain(self._first, self._rest)
+
+    def _noted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        try:
+            for batch in batches:
+                self.ids += batch.ids
+                yield batch
+        except BaseException as error:
+            self.failures.append(error)
+            raise
+
+
+def add(session: Session, table: Table, batches: Iterable[Batch]) -> None:
+    """See `VectorBackend.add`; an id that is stored is psycopg's `UniqueViolation`."""
+    session.run(_sql.touch(table))
+    for batch in batches:  # one COPY each, not one in all: where the input comes from may need the connection too
+        rows = _sorted(batch)
+        parts = (_batch_part(rows, part) for part in _slices(rows, table, _COPY_BYTES))
+        session.copy(_sql.copy_in(table), (_packed(part) for part in parts))
+
+
+def already_stored(session: Session, table: Table, ids: Sequence[str], detail: str) -> DuplicateIdError:
+    """The error for `add` that was refused.
+
+    Args:
+        session: Where to look.
+        table: Where the ids are stored.
+        ids: Those that were to be added.
+        detail: What the server said, for when they cannot be seen (any more).
+    """
+    found = session.rows(_sql.taken(table, ids))
+    what = f"{found[0][1]:,} id(s) are stored already: {', '.join(repr(row[0]) for row in found)}" if found else detail
+    return DuplicateIdError(f"{what}; nothing was written; use upsert to replace records")
+
+
+def upsert(session: Session, table: Table, batches: Iterable[Batch]) -> None:
+    """See `VectorBackend.upsert`."""
+    session.run(_sql.touch(table))
+    for batch in batches:
+        rows = _sorted(batch)
+        for part in _slices(rows, table, _MESSAGE_BYTES):
+            session.run(_sql.upsert(table, _batch_part(rows, part)))
+
+
+def update(session: Session, table: Table, patches: Sequence[Patch]) -> None:
+    """See `VectorBackend.update`."""
+    ids = [id for patch in patches for id in patch.ids]
+    stored = {id for (id,) in session.rows(_sql.lock_rows(table, ids))}
+    if missing := sorted(id for id in ids if id not in stored):
+        raise RecordNotFoundError(
+            f"{len(missing):,} id(s) are not stored: {', '.join(map(repr, missing[:10]))}; "
+            "nothing was written; use upsert to add records"
+        )
+    for patch in patches:
+        for part in _slices(patch, table, _MESSAGE_BYTES):
+            session.run(_sql.update(table, _patch_part(patch, part)))
+
+
+def delete(session: Session, table: Table, ids: Sequence[str] | None, where: Filter | None) -> int:
+    """See `VectorBackend.delete`."""
+    return session.run(_sql.delete(table, ids, where))
+
+
+def _packed(part: Batch) -> bytes:
+    return copy_rows(part.ids, part.documents, part.metadatas, part.embeddings)
+
+
+def _sorted(batch: Batch) -> Batch:
+    order = sorted(range(len(batch)), key=batch.ids.__getitem__)
+    if order == list(range(len(batch))):
+        return batch
+    return Batch(
+        [batch.ids[row] for row in order],
+        [batch.documents[row] for row in order],
+        batch.embeddings[order],
+        [batch.metadatas[row] for row in order],
+    )
+
+
+def _slices(rows: Batch | Patch, table: Table, size: int) -> Iterator[slice]:
+    """Slices of so many rows that their vectors take about `size` bytes."""
+    step = min(1000, max(1, size // (4 * table.spec.dimension)))
+    return (slice(start, start + step) for start in range(0, len(rows), step))
+
+
+def _batch_part(batch: Batch, rows: slice) -> Batch:
+    return Batch(batch.ids[rows], batch.documents[rows], batch.embeddings[rows], batch.metadatas[rows])
+
+
+def _patch_part(patch: Patch, rows: slice) -> Patch:
+    return replace(
+        patch,
+        ids=patch.ids[rows],
+        documents=patch.documents and patch.documents[rows],
+        embeddings=None if patch.embeddings is None else patch.embeddings[rows],
+        metadatas=patch.metadatas and patch.metadatas[rows],
+    )

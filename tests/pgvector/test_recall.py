@@ -1,0 +1,104 @@
+"""Recall of the default search on embeddings of real text: of the Python manual and of docstrings."""
+
+import ast
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Any, NamedTuple
+
+import numpy as np
+import psycopg
+import pytest
+
+from vectorkit import Collection, Hit, VectorStore
+from vectorkit.embedders import SentenceTransformerEmbedder
+from vectorkit.types import FloatArray
+from vectorkit_pgvector import PgVectorBackend
+
+DOCSTRINGS = 3000
+QUERIES = 60
+
+
+class Data(NamedTuple):
+    docs: Collection
+    manual: FloatArray
+    docstrings: FloatArray
+
+
+def passages() -> Iterator[str]:
+    for topic in sorted(topics):
+        yield from (part.strip()[:300] for part in topics[topic].split("\n\n") if len(part.strip()) > 60)
+
+
+def docstrings() -> Iterator[str]:
+    """What the functions and classes of the standard library say of themselves, in the first paragraph."""
+    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and (text := ast.get_docstring(node)):
+                first = " ".join(text.split("\n\n")[0].split())
+                if 40 < len(first) < 300:
+                    yield first
+
+
+@pytest.fixture(scope="module")
+def data(postgres_url: str) -> Iterator[Data]:
+    texts = [list(dict.fromkeys(passages())), list(dict.fromkeys(docstrings()))[:DOCSTRINGS]]
+    vectors = [SentenceTransformerEmbedder().embed_documents(part) for part in texts]
+    count = sum(map(len, texts))
+    parts = np.random.default_rng(1).permutation(count) % 1000
+    sources = ["manual"] * len(texts[0]) + ["docstring"] * len(texts[1])
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute("DROP SCHEMA IF EXISTS test_recall CASCADE")
+        with VectorStore(PgVectorBackend(postgres_url, schema="test_recall")) as store:
+            docs = store.create_collection("docs", dimension=vectors[0].shape[1])
+            docs.add(
+                ids=[f"{number:06}" for number in range(count)],
+                documents=[text for part in texts for text in part],
+                embeddings=np.concatenate(vectors),
+                metadatas=[
+                    {"source": source, "half": part % 2, "tenth": part % 10, "hundredth": part % 100, "part": part}
+                    for source, part in zip(sources, parts.tolist(), strict=True)
+                ],
+            )
+            yield Data(docs, *vectors)
+        admin.execute("DROP SCHEMA test_recall CASCADE")
+
+
+def share(found: list[Hit], expected: list[Hit]) -> float:
+    """Recall by distance: the share of hits no farther than the last one expected."""
+    farthest = expected[-1].distance
+    assert farthest is not None
+    return sum(hit.distance is not None and hit.distance <= farthest + 1e-9 for hit in found) / len(expected)
+
+
+@pytest.mark.recall
+@pytest.mark.parametrize("source", ["manual", "docstring"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        None,
+        {"half": 1},
+        {"tenth": 1},
+        {"hundredth": 1},
+        {"part": 1},  # 0.1%
+        {"source": "manual"},  # half of the queries are unlike all that it leaves
+        {"source": "docstring"},
+        {"source": {"$ne": "manual"}, "half": 0},
+        {"part": {"$gte": 200}},
+    ],
+    ids=str,
+)
+def test_recall_of_the_default_search_on_real_text(data: Data, where: dict[str, Any] | None, source: str) -> None:
+    """6.7 recall@10 against exact search is 0.99 or more, and k come back, whether or not the index is asked for."""
+    pool = data.manual if source == "manual" else data.docstrings
+    queries = pool[np.random.default_rng(2).choice(len(pool), QUERIES, replace=False)]
+    for exact in (None, False):
+        shares: list[float] = []
+        for query in queries:
+            expected = data.docs.search(query, 10, where=where, exact=True)
+            found = data.docs.search(query, 10, where=where, exact=exact)
+            assert len(found) == len(expected)
+            shares.append(share(found, expected))
+        assert np.mean(shares) >= 0.99, f"recall@10 {np.mean(shares):.4f} of {where}, exact={exact}"
+        print(f"recall@10 {np.mean(shares):.4f}, least {min(shares):.1f}: {source}, {where}, exact={exact}")

@@ -1,0 +1,219 @@
+"""Search: what the index finds, what it does not, and that no answer is the poorer for it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+from psycopg.rows import tuple_row
+
+from vectorkit import Collection, Hit, MemoryBackend, Metric, VectorStore, filters
+from vectorkit.types import FloatArray
+from vectorkit_pgvector import PgVectorBackend, _search_sql
+from vectorkit_pgvector._codec import Binary, BinaryDumper
+from vectorkit_pgvector._search import index_settings
+from vectorkit_pgvector._sql import Facts, Statement, Table
+
+Connection = psycopg.Connection[Any]
+COUNT = 6000
+
+
+def clustered(count: int, dimension: int, seed: int) -> FloatArray:
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(60, dimension))
+    vectors: FloatArray = (centres[rng.integers(60, size=count)] + 0.6 * rng.normal(size=(count, dimension))).astype(
+        np.float32
+    )
+    return vectors
+
+
+@pytest.fixture(scope="module")
+def large(postgres_url: str) -> Iterator[Collection]:
+    """So many records that a search may use the index."""
+    name = "test_large"
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE".encode())
+        with VectorStore(PgVectorBackend(postgres_url, schema=name)) as store:
+            docs = store.create_collection("docs", dimension=16)
+            docs.add(
+                ids=[f"{number:06}" for number in range(COUNT)],
+                documents=[f"document {number} about {'cats' if number % 2 else 'dogs'}" for number in range(COUNT)],
+                embeddings=clustered(COUNT, 16, seed=1),
+                metadatas=[
+                    {"number": number, "tenth": number % 10, "kind": f"k{number % 1000}"} for number in range(COUNT)
+                ],
+            )
+            admin.execute(f"ANALYZE {docs.info().location}".encode())
+            yield docs
+        admin.execute(f"DROP SCHEMA {name} CASCADE".encode())
+
+
+@pytest.fixture(scope="module")
+def reference(large: Collection) -> Collection:
+    """The same records in memory."""
+    docs = VectorStore(MemoryBackend()).create_collection("docs", dimension=16)
+    docs.add(records=large.get(include_embeddings=True))
+    return docs
+
+
+def numbers(hits: list[Hit]) -> list[tuple[str, float | None, float]]:
+    return [(hit.id, hit.distance, hit.score) for hit in hits]
+
+
+def plan(connection: Connection, statement: Statement) -> str:
+    cursor = psycopg.RawCursor(connection, row_factory=tuple_row)
+    cursor.adapters.register_dumper(Binary, BinaryDumper)
+    text = f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, BUFFERS OFF) {statement.text}"
+    return "\n".join(line for (line,) in cursor.execute(text.encode(), statement.parameters).fetchall())
+
+
+def table_of(docs: Collection, connection: Connection) -> Table:
+    row = connection.execute("SELECT oid FROM pg_type WHERE typname = 'vector'").fetchone()
+    assert row is not None
+    return Table(docs.info().location, docs.info().spec, Facts((0, 8, 0), "public", row[0]))
+
+
+def test_the_default_search_uses_the_index_above_the_limit(large: Collection, admin: Connection) -> None:
+    """6.7 In one statement: the exact branch is not begun, and the other way round where few records match."""
+    query = clustered(1, 16, seed=2)[0]
+    table = table_of(large, admin)
+    for name, value in index_settings(10).items():
+        admin.execute("SELECT set_config(%s, %s, false)", [name, value])
+    many = plan(admin, _search_sql.exact_or_index(table, query, None, 14, 14))
+    assert "Index Scan using" in many
+    assert "embedding_idx" in many
+    assert "Tid Scan" not in many.replace("Tid Scan on", "never") or "(never executed)" in many
+    where = filters.parse({"kind": "k7"})
+    few = plan(admin, _search_sql.exact_or_index(table, query, where, 14, 200))
+    assert "metadata_idx" in few
+    scan = next(line for line in few.splitlines() if "Tid Scan" in line)
+    assert "actual rows=6" in scan
+    assert all("never executed" in line for line in few.splitlines() if "embedding_idx" in line)
+
+
+def test_an_exact_search_passes_the_index_by(large: Collection, admin: Connection) -> None:
+    """6.7 Beside an index, for every metric's operator."""
+    table = table_of(large, admin)
+    shown = plan(admin, _search_sql.exact(table, clustered(1, 16, seed=2)[0], None, 14))
+    assert "embedding_idx" not in shown
+    assert "Seq Scan" in shown
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        None,
+        {"kind": "k7"},  # 0.1%
+        {"number": {"$lt": 60}},  # 1%, no index serves it
+        {"tenth": 3},  # 10%
+        {"tenth": {"$ne": 3}},
+        {"$or": [{"kind": "k7"}, {"number": {"$gte": 5990}}]},
+    ],
+)
+@pytest.mark.parametrize("exact", [None, True, False])
+def test_k_come_back_and_are_what_they_say(
+    large: Collection, reference: Collection, where: dict[str, Any] | None, exact: bool | None
+) -> None:
+    """6.1, 6.2 Whatever is left by the filter; exact searches equal the reference to the last bit (6.7)."""
+    for query in clustered(6, 16, seed=3):
+        for k in (1, 10, 300):
+            found = large.search(query, k, where=where, exact=exact)
+            expected = reference.search(query, k, where=where)
+            assert len(found) == len(expected)
+            if exact or (exact is None and large.count(where) <= 2000):
+                assert numbers(found) == numbers(expected)
+            else:
+                scored = {hit.id: hit.score for hit in reference.search(query, COUNT, where=where)}
+                assert [hit.score for hit in found] == [scored[hit.id] for hit in found]
+                assert [(hit.distance, hit.id) for hit in found] == sorted((hit.distance, hit.id) for hit in found)
+
+
+def test_deleting_the_nearest_leaves_no_gap(store: VectorStore) -> None:
+    """6.1 Dead entries of the index, not yet vacuumed, do not count."""
+    docs = store.create_collection("docs", dimension=8)
+    vectors = clustered(2500, 8, seed=4)
+    docs.add(ids=[f"{number:04}" for number in range(2500)], embeddings=vectors)
+    for exact in (None, False):
+        nearest = [hit.id for hit in docs.search(vectors[0], k=45, exact=True)]
+        assert docs.delete(nearest[:40]) == 40
+        found = [hit.id for hit in docs.search(vectors[0], k=10, exact=exact)]
+        assert len(found) == 10
+        assert nearest[40] in found
+
+
+def test_many_identical_vectors_lose_no_other(store: VectorStore) -> None:
+    """6.1 The graph of an index falls apart where most vectors are the same; then all records are compared."""
+    docs = store.create_collection("docs", dimension=4)
+    others = clustered(100, 4, seed=5)
+    vectors = np.concatenate([np.ones((2400, 4), dtype=np.float32), others])
+    docs.add(ids=[f"{number:04}" for number in range(2500)], embeddings=vectors)
+    for exact in (None, False):
+        for k in (10, 2450, 2500, 9999):
+            assert len({hit.id for hit in docs.search(others[0], k, exact=exact)}) == min(k, 2500)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2", "ip"])
+def test_ties_at_the_cut_go_to_the_smallest_ids(store: VectorStore, metric: Metric) -> None:
+    """6.4 Identical and parallel vectors, more than are fetched at first; each k is the beginning of the next."""
+    rng = np.random.default_rng(6)
+    directions = rng.normal(size=(3, 8)).astype(np.float32)
+    scales = 2.0 ** rng.integers(-2, 3, size=(900, 1))
+    vectors: FloatArray = (directions[rng.integers(3, size=900)] * scales).astype(np.float32)
+    ids = [f"{number:03}" for number in rng.permutation(900)]
+    memory = VectorStore(MemoryBackend()).create_collection("docs", dimension=8, metric=metric)
+    docs = store.create_collection("docs", dimension=8, metric=metric)
+    for collection in (memory, docs):
+        collection.add(ids=ids, embeddings=vectors)
+    for k in (1, 2, 7, 50, 299, 899, 900):
+        assert numbers(docs.search(directions[0], k)) == numbers(memory.search(directions[0], k))
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2", "ip"])
+def test_what_float32_cannot_tell_apart_is_told_apart(store: VectorStore, metric: Metric) -> None:
+    """6.4 Vectors nearer to each other than the server's rounding, and norms from 1e-10 to 1e14."""
+    rng = np.random.default_rng(7)
+    base = rng.normal(size=16)
+    near = base + rng.choice([0.0, 1e-7, 3e-7], size=(500, 16))
+    far = rng.normal(size=(500, 16)) * 10.0 ** rng.uniform(-10, 14, size=(500, 1))
+    vectors: FloatArray = np.concatenate([near, far]).astype(np.float32)
+    memory = VectorStore(MemoryBackend()).create_collection("docs", dimension=16, metric=metric)
+    docs = store.create_collection("docs", dimension=16, metric=metric, index="none")
+    for collection in (memory, docs):
+        collection.add(ids=[f"{number:03}" for number in range(1000)], embeddings=vectors)
+    for query in (base, near[1], far[1], far[2]):
+        for k in (1, 5, 100, 501):
+            assert numbers(docs.search(query, k)) == numbers(memory.search(query, k))
+
+
+def test_many_queries_equal_single_ones(large: Collection) -> None:
+    """6.8 Filtered and not, exact and not."""
+    queries = clustered(5, 16, seed=8)
+    cases: list[dict[str, Any]] = [{}, {"exact": True}, {"where": {"tenth": 1}}]
+    for arguments in cases:
+        many = large.search_many(queries, 5, **arguments)
+        assert [numbers(hits) for hits in many] == [numbers(large.search(query, 5, **arguments)) for query in queries]
+
+
+def test_settings_of_a_search_do_not_stay_behind(large: Collection, postgres_url: str) -> None:
+    """6.7 A search for many hits widens the index scan for itself alone."""
+    query = clustered(1, 16, seed=9)[0]
+    backend = PgVectorBackend(postgres_url, schema="test_large")
+    docs = VectorStore(backend).get_collection("docs")
+    before = numbers(docs.search(query, 10))
+    assert len(docs.search(query, 900)) == 900
+    with backend._sessions._source.connection() as connection:  # pyright: ignore[reportPrivateUsage]
+        shown = connection.execute("SHOW hnsw.ef_search").fetchone()
+    assert shown == (index_settings(10)["hnsw.ef_search"],)
+    assert numbers(docs.search(query, 10)) == before
+    backend.close()
+
+
+def test_above_two_thousand_dimensions_every_search_is_exact(store: VectorStore) -> None:
+    """6.7 There is no such index; the collection can be made all the same."""
+    docs = store.create_collection("docs", dimension=2001)
+    vectors = clustered(30, 2001, seed=10)
+    docs.add(ids=[f"{number:02}" for number in range(30)], embeddings=vectors)
+    (found,) = store.backend.search(docs.info(), vectors[:1], 3, exact=False)
+    assert found.exact
+    assert found.hits[0].id == "00"
