@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["is_array", "is_dict", "is_iterable", "is_list", "is_mapping", "is_sequence"]
+__all__ = ["is_array", "is_dict", "is_iterable", "is_list", "is_mapping", "is_scalar", "is_sequence"]
 
 
 def is_array(value: object) -> TypeGuard[NDArray[Any]]:
@@ -20,8 +20,8 @@ def is_dict(value: object) -> TypeGuard[dict[object, object]]:
 
 
 def is_iterable(value: object) -> TypeGuard[Iterable[object]]:
-    """Whether `value` can be iterated."""
-    return isinstance(value, Iterable)
+    """Whether `value` can be iterated: a NumPy array of no dimension cannot, though it has an `__iter__`."""
+    return not (is_array(value) and value.ndim == 0) and isinstance(value, Iterable)
 
 
 def is_list(value: object) -> TypeGuard[list[object]]:
@@ -32,6 +32,14 @@ def is_list(value: object) -> TypeGuard[list[object]]:
 def is_mapping(value: object) -> TypeGuard[Mapping[object, object]]:
     """Whether `value` is a mapping."""
     return isinstance(value, Mapping)
+
+
+def is_scalar(value: object) -> TypeGuard[Any]:
+    """Whether `value` is a NumPy scalar that has a Python value which is JSON: `item()` returns it.
+
+    A time span counts as an integer in NumPy; its `item()` is an `int` or none, as its unit has it.
+    """
+    return isinstance(value, np.number | np.bool_ | np.str_) and not isinstance(value, np.timedelta64)
 
 
 def is_sequence(value: object) -> TypeGuard[list[object] | tuple[object, ...]]:

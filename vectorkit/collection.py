@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from itertools import takewhile
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ Vectors: TypeAlias = Sequence[Vector | None] | NDArray[Any]
 
 Mode: TypeAlias = Literal["vector", "text", "hybrid"]
 """What a search ranks by."""
+
+_MANY: Final = 2**31 - 1
+"""More records than one result can hold."""
 
 
 class Collection:
@@ -167,8 +170,8 @@ class Collection:
         """
         wanted = _ids(ids)
         where = _filter(where, where_document)
-        limit = None if limit is None else check_natural(limit, "limit")
-        offset = check_natural(offset, "offset")
+        limit = None if limit is None else _number(limit, "limit")
+        offset = _number(offset, "offset")
         check_flag(include_embeddings, "include_embeddings")
         if limit == 0 or wanted == []:
             return []
@@ -199,12 +202,11 @@ class Collection:
             InvalidArgumentError: `batch_size` is not an int >= 1.
         """
         tree = _filter(where, where_document)
-        if check_natural(batch_size, "batch_size") < 1:
+        batch_size = _number(batch_size, "batch_size")
+        if batch_size < 1:
             raise InvalidArgumentError("batch_size is an int >= 1, not 0")
         check_flag(include_embeddings, "include_embeddings")
-        pages = self._backend.scan(
-            self._info, where=tree, batch_size=int(batch_size), include_embeddings=include_embeddings
-        )
+        pages = self._backend.scan(self._info, where=tree, batch_size=batch_size, include_embeddings=include_embeddings)
         return (record for page in pages for record in page)
 
     def count(self, where: Where | None = None, *, where_document: Mapping[str, Any] | None = None) -> int:
@@ -318,7 +320,7 @@ class Collection:
         Returns:
             One list of hits a query, in the order of the queries.
         """
-        k = check_natural(k, "k")
+        k = _number(k, "k")
         check_choice(mode, ("vector", "text", "hybrid"), "mode")
         tree = _filter(where, where_document)
         least = None if min_score is None else check_score(min_score)
@@ -377,6 +379,11 @@ class Collection:
 
 def _ids(ids: Sequence[str] | None) -> list[str] | None:
     return None if ids is None else list(dict.fromkeys(check_id(id) for id in as_list(ids, "ids")))
+
+
+def _number(value: object, what: str) -> int:
+    """A number of records; any int is taken, but backends see none that a database's integers cannot hold."""
+    return min(check_natural(value, what), _MANY)
 
 
 def _filter(where: Where | None, where_document: Mapping[str, Any] | None) -> Filter | None:

@@ -93,9 +93,9 @@ class Intake:
             ids, documents, embeddings, metadatas = _columns(as_list(records, "records"))
         if ids is None:
             raise InvalidArgumentError("update changes records that are stored: say which with ids=")
-        if documents is None and embeddings is None and metadatas is None:
-            raise InvalidArgumentError("nothing to change: give documents=, embeddings= or metadatas=")
         names = _ids(ids)
+        if names and documents is None and embeddings is None and metadatas is None:
+            raise InvalidArgumentError("nothing to change: give documents=, embeddings= or metadatas=")
         texts = self._documents(documents, names) if documents is not None else None
         metas = self._metadatas(metadatas, names) if metadatas is not None else None
         if not names:
@@ -141,8 +141,10 @@ class Intake:
 
     def _whole(self, ids: object, documents: object, embeddings: object, metadatas: object) -> list[Batch]:
         given = {"documents": documents, "embeddings": embeddings, "metadatas": metadatas}
+        columns = [_column(column, what) for what, column in given.items()]
+        documents, embeddings, metadatas = columns
         if ids is None:
-            sizes = [len(cast("Any", column)) for column in given.values() if hasattr(column, "__len__")]
+            sizes = [len(column) for column in columns if column is not None]
             if not sizes:
                 raise InvalidArgumentError("nothing to write: give documents= or embeddings= (or records=)")
             names = [str(uuid4()) for _ in range(sizes[0])]
@@ -266,6 +268,11 @@ def _ids(ids: object) -> list[str]:
     names = [check_id(id) for id in as_list(ids, "ids")]
     check_unique(names)
     return names
+
+
+def _column(values: object, what: str) -> Any:
+    """A column whose length is known, or None."""
+    return values if values is None or (is_array(values) and values.ndim) else as_list(values, what)
 
 
 def _sized(column: Any, what: str, ids: Sequence[str]) -> Any:

@@ -1,14 +1,12 @@
 """Metadata objects: JSON within limits, copied into Python's own types (rule 2.5)."""
 
 import math
-from typing import Any, Final, cast
+from typing import Final
 
-import numpy as np
-
-from vectorkit._narrow import is_dict, is_list, is_mapping
+from vectorkit._narrow import is_dict, is_list, is_mapping, is_scalar
 from vectorkit.errors import InvalidArgumentError, InvalidMetadataError
 from vectorkit.types import Json, Metadata
-from vectorkit.validation import check_text, short
+from vectorkit.validation import check_text, plain_text, short
 
 __all__ = ["as_metadata", "check_metadata_key"]
 
@@ -32,7 +30,7 @@ def check_metadata_key(key: object) -> str:
         check_text(key, f"the metadata key {short(key)}")
     except InvalidArgumentError as error:
         raise InvalidMetadataError(str(error)) from None
-    return str(key)
+    return plain_text(key)
 
 
 def as_metadata(value: object, record_id: str) -> Metadata:
@@ -70,8 +68,8 @@ class _MetadataCleaner:
         self._elements = 0
 
     def clean(self, value: object, nesting: int) -> Json:
-        if isinstance(value, np.generic):
-            return self.clean(cast("Any", value).item(), nesting)
+        if is_scalar(value):
+            value = value.item()
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
@@ -115,4 +113,4 @@ def _clean_string(value: str) -> str:
         check_text(value, "str")
     except InvalidArgumentError as error:
         raise InvalidMetadataError(str(error)) from None
-    return str.__str__(value)
+    return plain_text(value)

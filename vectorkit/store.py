@@ -15,7 +15,7 @@ from vectorkit.errors import (
 )
 from vectorkit.protocol import Embedder, VectorBackend
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
-from vectorkit.validation import MetricName, as_metric, check_choice, check_dimension, check_flag, check_name
+from vectorkit.validation import MetricName, as_metric, check_choice, check_dimension, check_flag, check_name, short
 
 __all__ = ["Collection", "EmbedderRevisionWarning", "VectorStore", "connect"]
 
@@ -105,7 +105,7 @@ class VectorStore:
             embedder=None if embedder is None else _identity(embedder),
             index=check_choice(index, ("hnsw", "none"), "index"),
             text_index=check_flag(text_index, "text_index"),
-            language=language,
+            language=_language(language),
         )
         return Collection(self._backend, self._backend.create_collection(spec), embedder)
 
@@ -121,10 +121,7 @@ class VectorStore:
             CollectionNotFoundError: There is none of that name.
             CollectionMismatchError: It was created with another embedder, or with none.
         """
-        info = self._backend.open_collection(check_name(name))
-        if embedder is not None:
-            _check_embedder(info, _identity(embedder))
-        return Collection(self._backend, info, embedder)
+        return self._opened(name, embedder)
 
     def get_or_create_collection(
         self,
@@ -147,10 +144,10 @@ class VectorStore:
         given = {
             "dimension": None if dimension is None else check_dimension(dimension),
             "metric": None if metric is None else as_metric(metric),
-            "language": language,
+            "language": None if language is None else _language(language),
         }
         try:
-            collection = self.get_collection(name, embedder=embedder)
+            collection = self._opened(name, embedder)
         except CollectionNotFoundError:
             try:
                 return self.create_collection(
@@ -163,7 +160,7 @@ class VectorStore:
                     language=language or "english",
                 )
             except CollectionExistsError:  # another process was faster
-                collection = self.get_collection(name, embedder=embedder)
+                collection = self._opened(name, embedder)
         spec = collection.info().spec
         for what, value in given.items():
             if value is not None and value != (stored := getattr(spec, what)):
@@ -184,6 +181,7 @@ class VectorStore:
             InvalidNameError: The name is not allowed.
             CollectionNotFoundError: There is none of that name, unless `missing_ok`.
         """
+        check_flag(missing_ok, "missing_ok")
         try:
             self._backend.drop_collection(check_name(name))
         except CollectionNotFoundError:
@@ -193,6 +191,12 @@ class VectorStore:
     def close(self) -> None:
         """Close the backend; calling it again does nothing."""
         self._backend.close()
+
+    def _opened(self, name: str, embedder: Embedder | None) -> "Collection":
+        info = self._backend.open_collection(check_name(name))
+        if embedder is not None:
+            _check_embedder(info, _identity(embedder))
+        return Collection(self._backend, info, embedder)
 
 
 def _identity(embedder: Embedder) -> EmbedderIdentity:
@@ -204,6 +208,12 @@ def _identity(embedder: Embedder) -> EmbedderIdentity:
     if not isinstance(identity, EmbedderIdentity):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise EmbeddingError(f"the embedder's identity is an EmbedderIdentity, not {type(identity).__name__}")
     return identity
+
+
+def _language(language: object) -> str:
+    if not isinstance(language, str) or not language:
+        raise InvalidArgumentError(f"language is the name of a language, such as 'english', not {short(language)}")
+    return language
 
 
 def _dimension(dimension: int | None, embedder: Embedder | None) -> int:
@@ -235,7 +245,7 @@ def _check_embedder(info: CollectionInfo, given: EmbedderIdentity) -> None:
             f"collection {info.name!r} was created with weights {stored.revision[:16]} of {given.model!r}, "
             f"these are {given.revision[:16]}; vectors may differ slightly",
             EmbedderRevisionWarning,
-            stacklevel=3,
+            stacklevel=4,  # the caller of `get_collection` or `get_or_create_collection`
         )
 
 

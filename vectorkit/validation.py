@@ -123,9 +123,13 @@ def check_score(value: object) -> float:
     """Return `value` as a float if it is a real number (no NaN), or raise `InvalidArgumentError`."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidArgumentError(f"min_score is a number, not {short(value)} ({type(value).__name__})")
-    if math.isnan(value):
+    try:
+        score = float(value)
+    except OverflowError:
+        raise InvalidArgumentError("min_score is a number that a float can hold") from None
+    if math.isnan(score):
         raise InvalidArgumentError("min_score is a number, not NaN")
-    return float(value)
+    return score
 
 
 def as_list(values: object, what: str) -> list[Any]:

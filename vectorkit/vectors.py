@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vectorkit._narrow import is_array, is_sequence
-from vectorkit.errors import DimensionMismatchError, InvalidVectorError
+from vectorkit.errors import DimensionMismatchError, InvalidArgumentError, InvalidVectorError
 from vectorkit.types import FloatArray, Metric
 from vectorkit.validation import as_list
 
@@ -42,7 +42,7 @@ def as_vectors(
     try:
         array = _to_array(vectors, dimension, what)
         _check_values(array, metric, what)
-    except InvalidVectorError as problem:
+    except InvalidArgumentError as problem:
         if error is None:
             raise
         raise error(str(problem)) from None
@@ -93,7 +93,7 @@ def _check_row(row: object, dimension: int, what: Callable[[int], str], index: i
 
 
 def _is_real(kind: type) -> bool:
-    return issubclass(kind, int | float | np.integer | np.floating) and not issubclass(kind, bool)
+    return issubclass(kind, int | float | np.integer | np.floating) and not issubclass(kind, bool | np.timedelta64)
 
 
 def _mismatch(what: str, length: int, dimension: int) -> DimensionMismatchError:

@@ -4,9 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
-import numpy as np
-
-from vectorkit._narrow import is_mapping, is_sequence
+from vectorkit._narrow import is_mapping, is_scalar, is_sequence
 from vectorkit.errors import InvalidArgumentError, InvalidFilterError, InvalidMetadataError
 from vectorkit.filters.tree import (
     TRUE,
@@ -23,7 +21,7 @@ from vectorkit.filters.tree import (
     simplify,
 )
 from vectorkit.metadata import check_metadata_key
-from vectorkit.validation import check_text
+from vectorkit.validation import check_text, plain_text
 
 __all__ = ["MAX_CONDITIONS", "MAX_DEPTH", "MAX_SET_VALUES", "F", "parse", "parse_document"]
 
@@ -156,8 +154,8 @@ def _parse_document_entry(key: str, value: object, depth: int) -> Filter:
         case "$contains" | "$not_contains":
             if not isinstance(value, str) or not value:
                 raise InvalidFilterError(f"{show({key: value})}: {key} takes a string that is not empty")
-            _checked_text(value, f"{key} of where_document")
-            return Contains(str(value)) if key == "$contains" else Not(Contains(str(value)))
+            contains = Contains(_checked_text(value, "its operand", {key: value}))
+            return contains if key == "$contains" else Not(contains)
         case _:
             raise InvalidFilterError(
                 f"{show({key: value})}: unknown operator {show(key)} in where_document; "
@@ -223,8 +221,8 @@ def _condition(key: str, op: object, operand: object) -> Filter:
 
 
 def _scalar(value: object, shown: object) -> Scalar:
-    if isinstance(value, np.generic):
-        return _scalar(cast("Any", value).item(), shown)
+    if is_scalar(value):
+        value = value.item()
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -234,18 +232,18 @@ def _scalar(value: object, shown: object) -> Scalar:
             raise InvalidFilterError(f"{show(shown)}: {value} cannot be compared; an operand is a finite number")
         return float(value)
     if isinstance(value, str):
-        return _checked_text(str(value), f"an operand of {show(shown)}")
+        return _checked_text(value, "an operand", shown)
     raise InvalidFilterError(
         f"{show(shown)}: an operand is None, a bool, a number or a str, not {type(value).__name__}"
     )
 
 
-def _checked_text(text: str, what: str) -> str:
+def _checked_text(text: str, what: str, shown: object) -> str:
     try:
         check_text(text, what)
     except InvalidArgumentError as error:
-        raise InvalidFilterError(str(error)) from None
-    return text
+        raise InvalidFilterError(f"{show(shown)}: {error}") from None
+    return plain_text(text)
 
 
 def _checked_key(key: object) -> str:

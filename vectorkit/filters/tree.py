@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from vectorkit.errors import InvalidFilterError
+from vectorkit.validation import short
 
 __all__ = [
     "FALSE",
@@ -36,10 +37,10 @@ class Filter:
     __slots__ = ()
 
     def __and__(self, other: "Filter") -> "Filter":
-        return And((self, _filter(other)))
+        return And((*_joined(And, self), *_joined(And, other)))
 
     def __or__(self, other: "Filter") -> "Filter":
-        return Or((self, _filter(other)))
+        return Or((*_joined(Or, self), *_joined(Or, other)))
 
     def __invert__(self) -> "Filter":
         return Not(self)
@@ -145,13 +146,13 @@ def simplify(tree: Filter) -> Filter:
     return kept[0] if len(kept) == 1 else kind(tuple(kept))
 
 
-def _filter(other: object) -> Filter:
-    if not isinstance(other, Filter):
-        raise InvalidFilterError(f"a filter combines with a filter, not with {show(other)} ({type(other).__name__})")
-    return other
+def _joined(kind: type[And] | type[Or], part: object) -> tuple[Filter, ...]:
+    """What an operand of `&` or `|` adds to the node; a chain of them is one node, however long."""
+    if not isinstance(part, Filter):
+        raise InvalidFilterError(f"a filter combines with a filter, not with {show(part)} ({type(part).__name__})")
+    return part.parts if isinstance(part, kind) else (part,)
 
 
 def show(part: object) -> str:
     """Part of a filter for a message, cut where it is long."""
-    text = repr(part)
-    return text if len(text) <= 200 else text[:197] + "..."
+    return short(part, 200)

@@ -1,0 +1,39 @@
+"""The conformance suite: whether a store means the same as all others, as tests a backend author subclasses.
+
+::
+
+    from vectorkit.testing import BackendConformance
+
+
+    class TestAcme(BackendConformance):
+        @pytest.fixture
+        def make_backend(self, tmp_path):
+            return lambda: AcmeBackend(tmp_path)
+
+Every test cites the rule of the contract that it proves. It needs the extra `testing`.
+"""
+
+from importlib.util import find_spec
+
+from vectorkit.errors import MissingDependencyError
+
+for _package in ("pytest", "hypothesis"):
+    if find_spec(_package) is None:
+        raise MissingDependencyError(
+            f"the conformance suite needs {_package}, which is not installed: pip install 'vectorkit-db[testing]'"
+        )
+
+import pytest  # noqa: E402
+
+# Asserts in these modules then show their values when they fail, as they do in test files.
+_MODULES = (
+    *("suite", "_asserts", "_collections", "_differences", "_embedders", "_equivalence", "_errors", "_filter_limits"),
+    *("_filters", "_large", "_metadata", "_reading", "_records", "_search", "_tables", "_ties", "_updating"),
+    "_vectors",
+    "_writing",
+)
+pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
+
+from vectorkit.testing.suite import BackendConformance  # noqa: E402
+
+__all__ = ["BackendConformance"]

@@ -1,0 +1,200 @@
+"""Section 9 of the contract: what backends may differ in, and what they may not."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from vectorkit.errors import (
+    CollectionNotFoundError,
+    DuplicateIdError,
+    RecordNotFoundError,
+    UnsupportedError,
+)
+from vectorkit.filters import parse
+from vectorkit.store import VectorStore
+from vectorkit.testing._asserts import assert_refused, contents, ids_of
+from vectorkit.testing._fixtures import Fixtures, StoreFactory, TextEmbedder
+from vectorkit.types import Batch, Capabilities, CollectionSpec
+
+__all__ = ["DifferenceRules"]
+
+
+class DifferenceRules(Fixtures):
+    """Rules 9.1 to 9.5."""
+
+    def test_what_a_backend_can_do_is_declared(self, store: VectorStore) -> None:
+        """9.1 Every field of its `Capabilities` is a bool, and always the same."""
+        capabilities = store.backend.capabilities
+        assert isinstance(capabilities, Capabilities)
+        for field in fields(capabilities):
+            assert isinstance(getattr(capabilities, field.name), bool), field.name
+        assert store.backend.capabilities == capabilities
+
+    def test_what_a_backend_cannot_do_is_refused(self, store: VectorStore) -> None:
+        """9.2 A text index where there can be none raises `UnsupportedError`, and leaves nothing behind."""
+        backend = store.backend
+        spec = CollectionSpec("docs", "cosine", 2, text_index=True)
+        if backend.capabilities.text_search:
+            assert backend.create_collection(spec).spec.text_index
+        else:
+            assert_refused(UnsupportedError, backend.create_collection, spec)
+            assert_refused(CollectionNotFoundError, backend.open_collection, "docs")
+        assert backend.create_collection(replace(spec, name="plain", text_index=False)).spec.text_index is False
+
+    def test_a_search_says_whether_it_was_exact(self, store: VectorStore) -> None:
+        """9.1 It is with `exact=True`, with few records, and always where there is no index to use."""
+        info = store.create_collection("docs", dimension=2, metric="l2").info()
+        vectors = np.stack([np.arange(30), np.ones(30)], axis=1).astype(np.float32)
+        ids = [f"{at:02}" for at in range(30)]
+        store.backend.add(info, [Batch(ids, [None] * 30, vectors, [{"v": at} for at in range(30)])])
+        for where in (None, parse({"v": {"$gte": 7}})):
+            for exact in (None, True):
+                (found,) = store.backend.search(info, vectors[:1], 5, where=where, exact=exact)
+                assert found.exact
+            (found,) = store.backend.search(info, vectors[:1], 5, where=where, exact=False)
+            assert found.exact or store.backend.capabilities.approximate_search
+
+    def test_many_threads_write_and_read_one_collection(self, store: VectorStore) -> None:
+        """9.3 Nothing is lost, nothing raises, and no reader sees half a record."""
+        docs = store.create_collection("docs", dimension=4, metric="l2")
+        docs.add(ids=[f"base {at}" for at in range(20)], embeddings=[[at, 0, 0, 1] for at in range(20)])
+
+        def work(thread: int) -> None:
+            own = [f"{thread} {at}" for at in range(10)]
+            rows: dict[str, Any] = {"ids": own, "embeddings": [[thread, at, 1, 1] for at in range(10)]}
+            docs.add(**rows, documents=own, metadatas=[{"thread": thread, "id": id} for id in own])
+            for at in range(4):
+                docs.upsert(
+                    ids=[own[at]], embeddings=[[thread, at, 2, 2]], documents=[own[at]], metadatas=[{"id": own[at]}]
+                )
+                for found in (docs.search([thread, at, 1, 1], 30), docs.get(where={"id": {"$exists": True}})):
+                    for item in found:
+                        assert item.document is None or item.metadata["id"] == item.document == item.id
+                assert own[9] in ids_of(docs.get(own))
+            docs.update(ids=own[6:8], metadatas=[{"late": thread}] * 2, merge=True)
+            assert docs.delete(own[4:6]) == 2
+            assert docs.count({"thread": thread}) == 4
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(8)))
+        assert docs.count() == 20 + 8 * 8
+        for thread in range(8):
+            assert [record.metadata for record in docs.get([f"{thread} {at}" for at in range(10)])] == [
+                *({"id": f"{thread} {at}"} for at in range(4)),
+                *({"thread": thread, "id": f"{thread} {at}", "late": thread} for at in (6, 7)),
+                *({"thread": thread, "id": f"{thread} {at}"} for at in (8, 9)),
+            ]
+
+    def test_one_of_many_that_add_an_id_at_once_adds_it(self, store: VectorStore) -> None:
+        """9.3 Of threads of one process that add the same id, one succeeds, and the others are refused."""
+        docs = store.create_collection("docs", dimension=2)
+        start = threading.Barrier(6)
+
+        def add(thread: int) -> bool:
+            start.wait()
+            try:
+                docs.add(
+                    ids=["same", f"own {thread}"], embeddings=[[1, 1], [1, thread]], metadatas=[{"by": thread}, {}]
+                )
+            except DuplicateIdError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(6) as pool:
+            added = [thread for thread, done in enumerate(pool.map(add, range(6))) if done]
+        assert len(added) == 1
+        assert [(record.id, record.metadata) for record in docs.get()] == [
+            (f"own {added[0]}", {}),
+            ("same", {"by": added[0]}),
+        ]
+
+    def test_threads_make_and_drop_collections_of_their_own(self, store: VectorStore) -> None:
+        """9.3 Each sees what it made, and nothing of the others' remains."""
+
+        def work(thread: int) -> list[str]:
+            seen: list[str] = []
+            for turn in range(3):
+                docs = store.create_collection(f"own-{thread}", dimension=2 + thread)
+                docs.add(ids=[f"{turn}"], embeddings=[[1] * (2 + thread)])
+                seen += ids_of(docs.search([1] * (2 + thread)))
+                store.drop_collection(f"own-{thread}")
+            return seen
+
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(work, range(4))) == [["0", "1", "2"]] * 4
+        assert store.list_collections() == []
+
+    def test_a_store_that_persists_is_there_when_opened_again(
+        self, open_store: StoreFactory, embedder: TextEmbedder
+    ) -> None:
+        """9.4 Collections, records, and what was replaced and deleted; one that does not persist is empty again."""
+        first = open_store()
+        lasts = first.backend.capabilities.persistent
+        docs = first.create_collection("docs", embedder=embedder, metric="l2")
+        first.create_collection("gone", dimension=2).add(ids=["a"], embeddings=[[1, 2]])
+        docs.add(
+            ids=[f"{at:02}" for at in range(50)],
+            documents=[f"text {at}" for at in range(50)],
+            metadatas=[{"at": at, "list": [at, 1.0, None]} for at in range(50)],
+        )
+        docs.upsert(ids=["05"], documents=["new text"])
+        docs.update(ids=["06"], metadatas=[{"float": 1e16}], merge=True)
+        docs.delete(["07"])
+        first.drop_collection("gone")
+        written, info, found = contents(docs), docs.info(), docs.search("text 9")
+        first.close()
+        second = open_store()
+        if not lasts:
+            assert second.list_collections() == []
+            return
+        assert second.list_collections() == [info]
+        again = second.get_collection("docs", embedder=embedder)
+        assert contents(again) == written
+        assert again.search("text 9") == found
+        again.add(ids=["99"], documents=["later"])
+        assert again.search("later", k=1)[0].id == "99"
+        assert again.count({"at": {"$gte": 40}}) == 10
+
+    def test_stores_that_many_processes_may_use_share_their_records(self, open_store: StoreFactory) -> None:
+        """9.5 Two that are open at once see each other's writes in the next call; else one can follow the other."""
+        first = open_store()
+        if not first.backend.capabilities.multi_process:
+            first.close()
+            first = open_store()
+            first.create_collection("docs", dimension=2).add(ids=["a"], embeddings=[[1, 2]])
+            assert first.get_collection("docs").count() == 1
+            return
+        second = open_store()
+        here = first.create_collection("docs", dimension=2, metric="l2")
+        there = second.get_collection("docs")
+        assert here.info() == there.info()
+        here.add(ids=["a", "b"], embeddings=[[1, 0], [2, 0]], metadatas=[{"v": 1}, {}])
+        there.upsert(ids=["a", "c"], embeddings=[[5, 0], [3, 0]], metadatas=[{"v": 2}, {}])
+        for each in (here, there):
+            assert ids_of(each.search([0, 0])) == ["b", "c", "a"]
+            assert (each.count({"v": 2}), each.count({"v": 1})) == (1, 0)
+        assert there.delete(["b"]) == 1
+        assert ids_of(here.get()) == ["a", "c"]
+        assert_refused(DuplicateIdError, here.add, ids=["c"], embeddings=[[1, 2]])
+        assert_refused(RecordNotFoundError, here.update, ids=["b"], embeddings=[[1, 2]])
+        second.drop_collection("docs")
+        stale: list[Callable[[], object]] = [here.get, here.count, lambda: here.search([1, 2])]
+        for call in stale:
+            assert_refused(CollectionNotFoundError, call)
+
+    def test_independent_stores_do_not_share_anything(self, open_store: StoreFactory) -> None:
+        """1.5 A store that neither persists nor serves many processes is a new one each time it is opened."""
+        first = open_store()
+        capabilities = first.backend.capabilities
+        first.create_collection("docs", dimension=2).add(ids=["a"], embeddings=[[1, 2]])
+        if capabilities.persistent or capabilities.multi_process:
+            assert [info.name for info in first.list_collections()] == ["docs"]
+            return
+        second = open_store()
+        assert second.list_collections() == []
+        second.create_collection("docs", dimension=3)
+        assert (first.get_collection("docs").count(), second.get_collection("docs").count()) == (1, 0)
