@@ -66,7 +66,8 @@ def ask(url: str, records: list[vk.Record], embedder: vk.Embedder) -> list[list[
         start = time.perf_counter()
         docs.upsert(records=missing)
         if missing:
-            print(f"  {len(missing):,} passages stored in {time.perf_counter() - start:.1f} s (no text is embedded twice)")
+            seconds = time.perf_counter() - start
+            print(f"  {len(missing):,} passages stored in {seconds:.1f} s (a text is embedded only once)")
         else:
             print(f"  all {docs.count():,} passages are here already")
         print()
