@@ -41,7 +41,8 @@ def test_a_call_may_write_more_than_the_client_takes_at_once(store: vk.VectorSto
 def test_a_record_with_the_longest_list_and_most_keys_harms_no_other(store: vk.VectorStore) -> None:
     """2.5 More than 5,461 entries in one record break a collection of Chroma for good; what is allowed stays below."""
     collection = store.get_or_create_collection("wide-records", dimension=2)
-    metadata: vk.Metadata = {f"key-{n}": n / 7 for n in range(255)} | {"list": [f"element {n}" for n in range(1000)]}
+    metadata: vk.Metadata = {f"key-{n}": n / 7 for n in range(255)}
+    metadata["list"] = [f"element {n}" for n in range(1000)]
     collection.add(ids=["wide"], embeddings=[[1, 0]], metadatas=[metadata], documents=["word " * 20_000])
     collection.add(ids=["next"], embeddings=[[0, 1]])
     assert collection.get(["wide"])[0].metadata == metadata
