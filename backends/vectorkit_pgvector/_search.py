@@ -19,7 +19,8 @@ __all__ = ["Request", "index_settings", "search"]
 # filters that exclude a query's whole neighbourhood: tests/pgvector/test_recall.py.
 _EF_SEARCH: Final = 200
 _MOST_EF_SEARCH: Final = 1000  # pgvector takes no more
-_CANDIDATES: Final = 200
+_MORE_CANDIDATES: Final = (200, 1000)
+"""Rows asked of the index beyond k where a filter applies: three times k, at the least and at the most."""
 
 _MARGIN: Final = 4
 """Rows fetched beyond k, so that the rounding of the server's distances seldom calls for a second look."""
@@ -61,7 +62,8 @@ def search(session: Session, table: Table, request: Request) -> Ranking:
     limit = k + _MARGIN + k // 16
     rows: list[Found] | None = None
     if exact is not True and table.index_serves:
-        candidates = limit if where is None else max(_CANDIDATES, 4 * k)
+        least, most = _MORE_CANDIDATES
+        candidates = limit if where is None else k + min(max(3 * k, least), most)
         build = _search_sql.index if exact is False else _search_sql.exact_or_index
         rows = _run(session, build(table, query, where, limit, candidates))
         few = any(row.total for row in rows if not row.id)

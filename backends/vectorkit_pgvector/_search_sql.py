@@ -70,11 +70,17 @@ def exact_or_index(table: Table, query: FloatArray, where: Filter | None, limit:
     """
     parameters: list[Any] = [vector(query)]
     matching = condition(where, parameters)
-    few = _by_key(table, query, "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])", limit, parameters)
+    if where is None:
+        counted, chosen = f"SELECT FROM {table.name} LIMIT {EXACT_LIMIT + 1}", "(SELECT few FROM probe)"
+        probe = f"SELECT count(*) <= {EXACT_LIMIT} AS few FROM ({counted}) AS matching"
+    else:  # the filter is applied once: its rows are fetched by where they are
+        counted = f"SELECT ctid AS place FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
+        probe = f"SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(place) AS places FROM ({counted}) AS matching"
+        chosen = "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])"
+    few = _by_key(table, query, chosen, limit, parameters)
     many = _by_index(table, f"(SELECT NOT few FROM probe) AND {matching}", limit, candidates)
     return Statement(
-        f"WITH probe AS MATERIALIZED (SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(place) AS places "
-        f"FROM (SELECT ctid AS place FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}) AS matching) "
+        f"WITH probe AS MATERIALIZED ({probe}) "
         f"SELECT {_columns(table)}, 0 FROM {few} UNION ALL {many} "
         "UNION ALL SELECT '', NULL, NULL, NULL, NULL, few::int FROM probe",
         parameters,

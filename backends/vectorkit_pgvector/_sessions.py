@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg import errors
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import tuple_row
 
 from vectorkit.errors import BackendError
@@ -50,6 +50,8 @@ class Session:
                 f"the connection's client_encoding is {connection.info.encoding}, which cannot hold every text; "
                 "set it to UTF8 (client_encoding=utf8 when connecting)"
             )
+        if connection.pgconn.pipeline_status != PipelineStatus.OFF:
+            raise BackendError("the connection is in pipeline mode, where results come late: leave the pipeline block")
         self.connection = connection
         self.joins = joins
         self._cursor = psycopg.RawCursor(connection, row_factory=tuple_row)

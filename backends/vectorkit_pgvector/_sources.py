@@ -65,6 +65,7 @@ class OwnPool:
     def __init__(self, resolve: Callable[[], tuple[str, Callable[[], None]]], settings: dict[str, str]) -> None:
         self.settings = settings
         self._resolve = resolve
+        self._closed = False
         self.start_over()
         _own_pools.add(self)
 
@@ -98,15 +99,22 @@ class OwnPool:
     def close(self) -> None:
         """See `Source.close`."""
         with self._lock:
+            self._closed = True
             release, self._release, self._opened = self._release, None, None
         if release is not None:
             release()
 
     def _open(self) -> "tuple[str, ConnectionPool[Connection]]":
         with self._lock:
+            if self._closed:
+                raise BackendError("this store was closed while a call was under way")
             if self._opened is None:
                 conninfo, close_server = self._resolve()
-                _probe(conninfo)
+                try:
+                    _probe(conninfo)
+                except BaseException:
+                    close_server()
+                    raise
                 pool = ConnectionPool[Connection](
                     conninfo,
                     kwargs=_arguments(conninfo),
@@ -205,7 +213,9 @@ def check_url(url: str) -> None:
     except psycopg.Error:
         parts = {"port": "malformed"}
     ports = str(parts.get("port", "")).split(",")
-    slipped = any("@" in str(parts.get(part, ""))[1:] for part in ("host", "dbname"))
+    hosts = str(parts.get("host", "")).split(",")
+    path = url.partition("://")[2].partition("?")[0].partition("/")[2]
+    slipped = "@" in path or any("@" in host and host[0] not in "/@" for host in hosts)
     if slipped or not all(port == "" or port.isdecimal() for port in ports):
         raise InvalidArgumentError(
             "malformed URL; expected postgresql://user:password@host:port/database?option=value, with options that "

@@ -57,9 +57,9 @@ def add(session: Session, table: Table, batches: Iterable[Batch]) -> None:
     """See `VectorBackend.add`; an id that is stored is psycopg's `UniqueViolation`."""
     session.run(_sql.touch(table))
     for batch in batches:  # one COPY each, not one in all: where the input comes from may need the connection too
-        rows = _sorted(batch)
-        parts = (_batch_part(rows, part) for part in _slices(rows, table, _COPY_BYTES))
-        session.copy(_sql.copy_in(table), (_packed(part) for part in parts))
+        parts = _parts(batch, table, _COPY_BYTES)
+        rows = (copy_rows(part.ids, part.documents, part.metadatas, part.embeddings) for part in parts)
+        session.copy(_sql.copy_in(table), rows)
 
 
 def already_stored(session: Session, table: Table, ids: Sequence[str], detail: str) -> DuplicateIdError:
@@ -80,9 +80,8 @@ def upsert(session: Session, table: Table, batches: Iterable[Batch]) -> None:
     """See `VectorBackend.upsert`."""
     session.run(_sql.touch(table))
     for batch in batches:
-        rows = _sorted(batch)
-        for part in _slices(rows, table, _MESSAGE_BYTES):
-            session.run(_sql.upsert(table, _batch_part(rows, part)))
+        for part in _parts(batch, table, _MESSAGE_BYTES):
+            session.run(_sql.upsert(table, part))
 
 
 def update(session: Session, table: Table, patches: Sequence[Patch]) -> None:
@@ -95,8 +94,8 @@ def update(session: Session, table: Table, patches: Sequence[Patch]) -> None:
             "nothing was written; use upsert to add records"
         )
     for patch in patches:
-        for part in _slices(patch, table, _MESSAGE_BYTES):
-            session.run(_sql.update(table, _patch_part(patch, part)))
+        for part in _patch_parts(patch, table, _MESSAGE_BYTES):
+            session.run(_sql.update(table, part))
 
 
 def delete(session: Session, table: Table, ids: Sequence[str] | None, where: Filter | None) -> int:
@@ -104,37 +103,30 @@ def delete(session: Session, table: Table, ids: Sequence[str] | None, where: Fil
     return session.run(_sql.delete(table, ids, where))
 
 
-def _packed(part: Batch) -> bytes:
-    return copy_rows(part.ids, part.documents, part.metadatas, part.embeddings)
-
-
-def _sorted(batch: Batch) -> Batch:
+def _parts(batch: Batch, table: Table, size: int) -> Iterator[Batch]:
+    """The rows in the order of their ids, in parts whose vectors take about `size` bytes."""
     order = sorted(range(len(batch)), key=batch.ids.__getitem__)
-    if order == list(range(len(batch))):
-        return batch
-    return Batch(
-        [batch.ids[row] for row in order],
-        [batch.documents[row] for row in order],
-        batch.embeddings[order],
-        [batch.metadatas[row] for row in order],
-    )
+    for part in _slices(batch, table, size):
+        rows = order[part]
+        yield Batch(
+            [batch.ids[row] for row in rows],
+            [batch.documents[row] for row in rows],
+            batch.embeddings[rows],
+            [batch.metadatas[row] for row in rows],
+        )
+
+
+def _patch_parts(patch: Patch, table: Table, size: int) -> Iterator[Patch]:
+    for part in _slices(patch, table, size):
+        yield replace(
+            patch,
+            ids=patch.ids[part],
+            documents=patch.documents and patch.documents[part],
+            embeddings=None if patch.embeddings is None else patch.embeddings[part],
+            metadatas=patch.metadatas and patch.metadatas[part],
+        )
 
 
 def _slices(rows: Batch | Patch, table: Table, size: int) -> Iterator[slice]:
-    """Slices of so many rows that their vectors take about `size` bytes."""
     step = min(1000, max(1, size // (4 * table.spec.dimension)))
     return (slice(start, start + step) for start in range(0, len(rows), step))
-
-
-def _batch_part(batch: Batch, rows: slice) -> Batch:
-    return Batch(batch.ids[rows], batch.documents[rows], batch.embeddings[rows], batch.metadatas[rows])
-
-
-def _patch_part(patch: Patch, rows: slice) -> Patch:
-    return replace(
-        patch,
-        ids=patch.ids[rows],
-        documents=patch.documents and patch.documents[rows],
-        embeddings=None if patch.embeddings is None else patch.embeddings[rows],
-        metadatas=patch.metadatas and patch.metadatas[rows],
-    )

@@ -236,6 +236,13 @@ def test_an_encoding_that_cannot_hold_every_text_is_refused(connection: Connecti
     assert docs.get(["日本語"]) == []
 
 
+def test_a_connection_in_pipeline_mode_is_refused(connection: Connection, docs: Collection) -> None:
+    """8.3 Results that come late cannot be returned."""
+    with connection.pipeline(), pytest.raises(BackendError, match="pipeline"):
+        docs.delete(["a"])
+    assert docs.count() == 1
+
+
 def test_the_search_path_is_the_callers_business(connection: Connection, docs: Collection) -> None:
     """3.7 Types and operators are found with an empty one."""
     connection.execute("SET LOCAL search_path TO ''")

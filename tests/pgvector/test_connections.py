@@ -93,9 +93,40 @@ def test_a_malformed_url_is_refused_without_showing_it(url: str) -> None:
     assert "s3cret" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me%40work:p%2Fw%40x@host,other:5432/db%40x?host=/tmp/a@b&port=5433",
+        "postgres:///db?host=/run/a@b",
+        "postgresql://[::1]:5432/db?sslmode=require&options=-c%20statement_timeout%3D5s",
+        "host=localhost dbname=db@x",
+    ],
+)
+def test_what_libpq_takes_is_taken(url: str) -> None:
+    """8.2 Sockets in folders, several hosts, options, and percent-encoded characters."""
+    PgVectorBackend(url).close()
+
+
 def test_the_embedded_server_needs_a_path() -> None:
     with pytest.raises(InvalidArgumentError, match="needs the path"):
         vk.connect("postgresql+embedded:")
+
+
+def test_the_embedded_server_runs_as_long_as_there_is_a_store(tmp_path: Path) -> None:
+    """9.4, 9.5 Two stores on one path share it; what was written is there when it is started again."""
+    url = f"postgresql+embedded:{tmp_path / 'kb'}"
+    with vk.connect(url) as first, vk.connect(url) as second:
+        docs = first.create_collection("docs", dimension=2)
+        docs.add(ids=["a"], documents=["text"], embeddings=[[1, 2]])
+        assert second.get_collection("docs").search([1, 2])[0].document == "text"
+        assert str(tmp_path) in repr(first)
+    state = tmp_path / "kb" / "data" / "postmaster.pid"
+    eventually(lambda: not state.exists())
+    with pytest.raises(BackendError, match="closed"):
+        docs.count()
+    with vk.connect(url) as again:
+        assert again.get_collection("docs").count() == 1
+    eventually(lambda: not state.exists())
 
 
 def test_the_name_tells_the_versions_once_they_are_known(store: VectorStore) -> None:
