@@ -18,6 +18,7 @@ __all__ = [
     "Facts",
     "Statement",
     "Table",
+    "analyze",
     "copy_in",
     "count",
     "create_table",
@@ -28,6 +29,7 @@ __all__ = [
     "select_by_ids",
     "taken",
     "touch",
+    "unanalyzed",
     "update",
     "upsert",
 ]
@@ -196,6 +198,16 @@ def count(table: Table, where: Filter | None) -> Statement:
     """The number of records."""
     parameters: list[Any] = []
     return Statement(f"SELECT count(*) FROM {table.name} WHERE {condition(where, parameters)}", parameters, False)
+
+
+def unanalyzed(table: Table) -> Statement:
+    """One row if nobody has told the planner of the table's size yet, and none otherwise."""
+    return Statement("SELECT FROM pg_catalog.pg_class WHERE oid = $1::regclass AND reltuples < 0", [table.name])
+
+
+def analyze(table: Table) -> Statement:
+    """Tell the planner of the table's size; reading one narrow column is enough for that."""
+    return Statement(f"ANALYZE (SKIP_LOCKED) {table.name} (id)")
 
 
 def touch(table: Table) -> Statement:

@@ -22,6 +22,8 @@ __all__ = ["Input", "add", "already_stored", "delete", "update", "upsert"]
 _COPY_BYTES: Final = 1 << 18
 _MESSAGE_BYTES: Final = 1 << 20
 """Of vectors in one part: measured, parts beyond these sizes are slower, and cost memory."""
+_BULK: Final = 1000
+"""Records in a call from which on it is worth telling the planner of them."""
 
 
 class Input:
@@ -53,13 +55,14 @@ class Input:
             raise
 
 
-def add(session: Session, table: Table, batches: Iterable[Batch]) -> None:
+def add(session: Session, table: Table, batches: Input) -> None:
     """See `VectorBackend.add`; an id that is stored is psycopg's `UniqueViolation`."""
     session.run(_sql.touch(table))
     for batch in batches:  # one COPY each, not one in all: where the input comes from may need the connection too
         parts = _parts(batch, table, _COPY_BYTES)
         rows = (copy_rows(part.ids, part.documents, part.metadatas, part.embeddings) for part in parts)
         session.copy(_sql.copy_in(table), rows)
+    _inform_planner(session, table, batches)
 
 
 def already_stored(session: Session, table: Table, ids: Sequence[str], detail: str) -> DuplicateIdError:
@@ -76,12 +79,13 @@ def already_stored(session: Session, table: Table, ids: Sequence[str], detail: s
     return DuplicateIdError(f"{what}; nothing was written; use upsert to replace records")
 
 
-def upsert(session: Session, table: Table, batches: Iterable[Batch]) -> None:
+def upsert(session: Session, table: Table, batches: Input) -> None:
     """See `VectorBackend.upsert`."""
     session.run(_sql.touch(table))
     for batch in batches:
         for part in _parts(batch, table, _MESSAGE_BYTES):
             session.run(_sql.upsert(table, part))
+    _inform_planner(session, table, batches)
 
 
 def update(session: Session, table: Table, patches: Sequence[Patch]) -> None:
@@ -101,6 +105,17 @@ def update(session: Session, table: Table, patches: Sequence[Patch]) -> None:
 def delete(session: Session, table: Table, ids: Sequence[str] | None, where: Filter | None) -> int:
     """See `VectorBackend.delete`."""
     return session.run(_sql.delete(table, ids, where))
+
+
+def _inform_planner(session: Session, table: Table, written: Input) -> None:
+    """Analyze a table after its first bulk load.
+
+    Until autovacuum does, a minute later, the planner guesses the number of rows from the size of the file, by far too
+    many where rows are wide, and starts parallel workers for what one scan does in less time than they take to start.
+    Not in the caller's transaction, which would hold the lock until it ends.
+    """
+    if len(written.ids) >= _BULK and not session.joins and session.rows(_sql.unanalyzed(table)):
+        session.run(_sql.analyze(table))
 
 
 def _parts(batch: Batch, table: Table, size: int) -> Iterator[Batch]:
