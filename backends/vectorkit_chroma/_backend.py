@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any
 
 import chromadb
 from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT
@@ -22,14 +21,13 @@ from vectorkit.types import (
 )
 from vectorkit_chroma import _search, _write
 from vectorkit_chroma._catalog import configuration, info_of, listed, metadata_of
-from vectorkit_chroma._client import Connection, RawCollection, open_folder, open_http, open_memory, use_client
+from vectorkit_chroma._client import Connection, RawCollection
 from vectorkit_chroma._errors import mapped
-from vectorkit_chroma._table import Stored, Table, chunks, gone
+from vectorkit_chroma._found import Stored, chunks
+from vectorkit_chroma._open import connect, use_client
+from vectorkit_chroma._table import Table, gone
 
 __all__ = ["ChromaBackend"]
-
-_PORT: Final = 8000
-"""Where `chroma run` listens."""
 
 
 class ChromaBackend:
@@ -66,7 +64,7 @@ class ChromaBackend:
             raise InvalidArgumentError("give either a URL such as 'chroma:./kb', or client=")
         if client is not None and (headers is not None or (tenant, database) != (DEFAULT_TENANT, DEFAULT_DATABASE)):
             raise InvalidArgumentError("with client=, tenant, database and headers are those of the client")
-        self._connection = use_client(client) if url is None else _connect(url, tenant, database, headers)
+        self._connection = use_client(client) if url is None else connect(url, tenant, database, headers)
         self._closed = False
 
     @classmethod
@@ -101,7 +99,7 @@ class ChromaBackend:
         if spec.text_index:
             raise UnsupportedError("Chroma has no text index that ranks; create the collection with text_index=False")
         connection = self._open()
-        with connection.lock, mapped(f"creating collection {spec.name!r} in {connection.place}"):
+        with connection.lock, mapped("creating", f"collection {spec.name!r} in {connection.place}"):
             raw = connection.client.create_collection(
                 spec.name,
                 configuration=configuration(spec),
@@ -124,7 +122,7 @@ class ChromaBackend:
     def list_collections(self) -> list[CollectionInfo]:
         """See `VectorBackend.list_collections`."""
         connection = self._open()
-        with mapped(f"listing the collections of {connection.place}"):
+        with mapped("listing", f"the collections of {connection.place}"):
             return [info_of(raw) for raw in listed(connection.client)]
 
     def drop_collection(self, name: str) -> None:
@@ -136,7 +134,7 @@ class ChromaBackend:
         connection = self._open()
         with connection.lock:
             info = info_of(self._named(name))
-            with mapped(f"dropping collection {name!r} of {connection.place}"):
+            with mapped("dropping", f"collection {name!r} of {connection.place}"):
                 connection.client.delete_collection(name)
             connection.shared.pop(info.generation, None)
 
@@ -231,7 +229,7 @@ class ChromaBackend:
 
     def _named(self, name: str) -> RawCollection:
         connection = self._open()
-        with mapped(f"opening collection {name!r} of {connection.place}"):
+        with mapped("opening", f"collection {name!r} of {connection.place}"):
             return connection.client.get_collection(name, embedding_function=None)
 
     def _kept(self, raw: RawCollection) -> Table:
@@ -260,54 +258,9 @@ class ChromaBackend:
 
 
 def _records(ids: Sequence[str], found: Mapping[str, Stored]) -> list[Record]:
-    return [
-        Record(id, stored.document, stored.embedding, stored.metadata)
-        for id in ids
-        if (stored := found.get(id)) is not None
-    ]
-
-
-def _connect(url: str, tenant: str, database: str, headers: Mapping[str, str] | None) -> Connection:
-    scheme, _, rest = url.partition(":")
-    if scheme in ("chroma+http", "chroma+https"):
-        return _connect_http(url, tenant, database, headers)
-    if scheme != "chroma":
-        raise InvalidArgumentError(
-            f"a URL of Chroma begins with chroma:, chroma+http: or chroma+https:, not {scheme!r}"
-        )
-    if headers is not None:
-        raise InvalidArgumentError("headers are sent to a server: they go with chroma+http:// or chroma+https://")
-    if rest:
-        return open_folder(rest, tenant, database)
-    if (tenant, database) != (DEFAULT_TENANT, DEFAULT_DATABASE):
-        raise InvalidArgumentError("a store in memory is new and your own: it has no other tenants and databases")
-    return open_memory()
-
-
-def _connect_http(url: str, tenant: str, database: str, headers: Mapping[str, str] | None) -> Connection:
-    expected = "chroma+http://HOST[:PORT] or chroma+https://HOST[:PORT]"
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise InvalidArgumentError(f"malformed URL ({error}); expected {expected}") from None
-    if parts.username is not None or parts.password is not None:
-        raise InvalidArgumentError(f"no user or password in the URL: pass them as headers=; expected {expected}")
-    if not host or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise InvalidArgumentError(f"malformed URL: expected {expected}, with nothing after it")
-    for name, value in (headers or {}).items():
-        if not (_is_header(name) and _is_header(value)):
-            raise InvalidArgumentError("headers are a dict of str to str, of printable ASCII characters")
-    ssl = parts.scheme == "chroma+https"
-    return open_http(
-        f"[{host}]" if ":" in host else host,
-        port or (443 if ssl else _PORT),
-        ssl=ssl,
-        headers=headers,
-        tenant=tenant,
-        database=database,
-    )
-
-
-def _is_header(text: object) -> bool:
-    return isinstance(text, str) and text.isascii() and text.isprintable()
+    records: list[Record] = []
+    for id in ids:
+        if (stored := found.get(id)) is not None:
+            document, metadata = stored.decoded()
+            records.append(Record(id, document, stored.embedding, metadata))
+    return records

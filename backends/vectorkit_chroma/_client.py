@@ -1,4 +1,4 @@
-"""Clients of Chroma: in memory, on disk, over HTTP, or the caller's own; opened, shared and closed.
+"""Clients of Chroma, and what the stores that use one share.
 
 None of them ever sends telemetry or loads an embedding model: telemetry is switched off in the settings, collections
 are opened with `embedding_function=None`, and every write and query carries its vectors.
@@ -9,28 +9,19 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Protocol, cast
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 import chromadb
 import httpx
-from chromadb.api import ClientAPI, ServerAPI
-from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings, System
+from chromadb.api import ServerAPI
+from chromadb.config import System
+from chromadb.errors import NotFoundError
 
-from vectorkit.errors import InvalidArgumentError
+from vectorkit.errors import BackendError
 from vectorkit_chroma._errors import mapped
-from vectorkit_chroma._lock import FolderLock
 
-__all__ = ["Client", "Connection", "RawCollection", "open_folder", "open_http", "open_memory", "use_client"]
-
-_RUST: Final = "chromadb.api.rust.RustBindingsAPI"
-
-_CONNECT_SECONDS: Final = 10.0
-
-HTTP_BODY: Final = 24_000_000
-"""Bytes of a request that are aimed at; a Chroma server refuses bodies above 40 MB ("Payload too large")."""
+__all__ = ["Client", "Connection", "RawCollection", "Server"]
 
 
 class RawCollection(Protocol):
@@ -94,7 +85,7 @@ class Connection:
     _pool: ThreadPoolExecutor | None = None
 
     def __post_init__(self) -> None:
-        with mapped(f"asking {self.place} for its batch size"):
+        with mapped("asking", f"{self.place} for its batch size"):
             self.max_batch = self.client.get_max_batch_size()
 
     @property
@@ -114,7 +105,25 @@ class Connection:
         self.release()
 
 
-class _Server:
+class _Collection(chromadb.Collection):
+    """A collection whose queries go straight to the server object, without chromadb's checks of what we have checked.
+
+    They would be a twentieth of the time of a query in memory.
+    """
+
+    def query(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *, query_embeddings: Any, **arguments: Any
+    ) -> Any:
+        return self._client._query(  # pyright: ignore[reportPrivateUsage]
+            self.id,
+            query_embeddings=list(query_embeddings),
+            tenant=self.tenant,
+            database=self.database,
+            **arguments,
+        )
+
+
+class Server:
     """A Chroma of our own, by the server object that chromadb's clients wrap, for one tenant and database.
 
     chromadb's clients keep what they open in a table of the process: all `EphemeralClient`s are one store, and an
@@ -153,8 +162,14 @@ class _Server:
         return self._server.get_max_batch_size()
 
     def check(self) -> None:
-        """Raise if the tenant or the database is missing, or the server does not answer."""
-        self._server.get_database(self._database, self._tenant)
+        """Raise if the database is missing, or the server does not answer."""
+        try:
+            self._server.get_database(self._database, self._tenant)
+        except NotFoundError as error:
+            raise BackendError(
+                f"there is no database {self._database!r} of tenant {self._tenant!r}; "
+                "make it first: chromadb.AdminClient(settings).create_database(name, tenant)"
+            ) from error
 
     def close(self) -> None:
         if session := self.session:
@@ -167,160 +182,4 @@ class _Server:
         return session if isinstance(session, httpx.Client) else None
 
     def _wrapped(self, model: Any) -> RawCollection:
-        return cast("RawCollection", chromadb.Collection(client=self._server, model=model, embedding_function=None))
-
-
-def open_memory() -> Connection:
-    """Open a store of its own in memory."""
-    with mapped("starting Chroma in memory"):
-        system = _started(is_persistent=False, chroma_api_impl=_RUST)
-        client = _Server(system, DEFAULT_TENANT, DEFAULT_DATABASE)
-    return Connection(client, "in memory", "chroma:", exclusive=True, persistent=False, release=system.stop)
-
-
-@dataclass(slots=True)
-class _Folder:
-    """A folder that is open in this process, its lock held."""
-
-    lock: FolderLock
-    system: System
-    users: int = 0
-    shared: dict[str, Any] = field(default_factory=dict[str, Any])
-    guard: threading.RLock = field(default_factory=threading.RLock)
-
-
-_folders: dict[Path, _Folder] = {}
-_folders_lock = threading.Lock()
-
-
-def open_folder(path: str, tenant: str, database: str) -> Connection:
-    """Open a store on disk; several in one process share the folder's lock, its Chroma and its state.
-
-    Raises:
-        BackendUnavailableError: Another process has it open.
-        BackendPermissionError: It cannot be written.
-        BackendError: It is no folder, or Chroma cannot open it.
-    """
-    folder = Path(path).resolve()
-    place = f"chroma:{path}"
-    with _folders_lock:
-        entry = _folders.get(folder)
-        if entry is None:
-            lock = FolderLock(folder, place)
-            try:
-                with mapped(f"opening {place}"):
-                    system = _started(is_persistent=True, persist_directory=str(folder), chroma_api_impl=_RUST)
-            except BaseException:
-                lock.release()
-                raise
-            entry = _folders[folder] = _Folder(lock, system)
-        entry.users += 1
-
-    def release() -> None:
-        with _folders_lock:
-            entry.users -= 1
-            if not entry.users:
-                _folders.pop(folder, None)
-                entry.system.stop()
-                entry.lock.release()
-
-    try:
-        with mapped(f"opening {place}"):
-            client = _Server(entry.system, tenant, database)
-            client.check()
-        return Connection(
-            client,
-            "on disk",
-            place,
-            exclusive=True,
-            persistent=True,
-            release=release,
-            lock=entry.guard,
-            shared=entry.shared,
-        )
-    except BaseException:
-        release()
-        raise
-
-
-def _forget_folders() -> None:
-    """In a forked child: the parent's stores are the parent's, so the child must open its own (rule 9.3)."""
-    for entry in _folders.values():
-        entry.lock.release()  # the child's copy; the parent goes on holding the lock
-    _folders.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_folders)
-
-
-def open_http(
-    host: str, port: int, *, ssl: bool, headers: Mapping[str, str] | None, tenant: str, database: str
-) -> Connection:
-    """Open a store on a Chroma server.
-
-    Raises:
-        BackendUnavailableError: No server answers there.
-        BackendPermissionError: It refuses access.
-    """
-    place = f"chroma+{'https' if ssl else 'http'}://{host}:{port}"
-    with mapped(f"connecting to {place}"):
-        system = _started(
-            chroma_api_impl="chromadb.api.fastapi.FastAPI",
-            chroma_server_host=host,
-            chroma_server_http_port=port,
-            chroma_server_ssl_enabled=ssl,
-            chroma_server_headers=dict(headers or {}),
-        )
-        client = _Server(system, tenant, database)
-        if session := client.session:
-            session.timeout = httpx.Timeout(None, connect=_CONNECT_SECONDS)
-        try:
-            client.check()
-        except BaseException:
-            client.close()
-            raise
-    return Connection(
-        client, "over HTTP", place, exclusive=False, persistent=True, release=client.close, body_limit=HTTP_BODY
-    )
-
-
-def _started(**settings: Any) -> System:
-    """A system of chromadb with these settings; from the environment come only those not given, from no .env file."""
-    system = System(cast("Any", Settings)(_env_file=None, anonymized_telemetry=False, **settings))
-    system.instance(cast("Any", ServerAPI))
-    system.start()
-    return system
-
-
-_callers: WeakValueDictionary[int, Connection] = WeakValueDictionary()
-_callers_lock = threading.Lock()
-
-
-def use_client(client: object) -> Connection:
-    """Use a client that the caller made, which is never closed from here.
-
-    Raises:
-        InvalidArgumentError: It is no synchronous client of chromadb.
-    """
-    if not isinstance(client, ClientAPI):
-        raise InvalidArgumentError(
-            f"client is a chromadb client (chromadb.PersistentClient(…), HttpClient(…)), not {type(client).__name__}"
-        )
-    with _callers_lock:
-        connection = _callers.get(id(client))  # it holds the client, so the id is not another's
-        if connection is None:
-            connection = _callers[id(client)] = Connection(
-                cast("Client", client),
-                "by the caller's client",
-                "the caller's Chroma client",
-                exclusive=False,
-                persistent=bool(client.get_settings().is_persistent) or _is_remote(client),
-                release=lambda: None,
-                body_limit=HTTP_BODY if _is_remote(client) else None,
-            )
-        return connection
-
-
-def _is_remote(client: ClientAPI) -> bool:
-    return "fastapi" in str(client.get_settings().chroma_api_impl).lower()
+        return cast("RawCollection", _Collection(client=self._server, model=model, embedding_function=None))

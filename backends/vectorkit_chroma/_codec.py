@@ -29,7 +29,6 @@ __all__ = [
     "Row",
     "Signature",
     "decode",
-    "document_of",
     "element_key",
     "encode",
     "float_image",
@@ -47,6 +46,9 @@ SIGNATURE: Final = "_vk"
 BIG_NORM: Final = "_vkn"
 """Key that marks vectors whose norm is above 1 in a collection with inner products (see `_search`)."""
 _REST: Final = "_vkj"
+
+_DOUBLE: Final = struct.Struct(">d")
+_INT64: Final = struct.Struct(">q")
 
 _KINDS: Final[dict[type, Kind]] = {
     bool: "b",
@@ -67,11 +69,13 @@ class Signature:
         text: As it stands in the row.
         has_document: Whether the record has a document; in the row, "" may stand for none.
         kinds: The kind of each metadata key's value, in the metadata's order.
+        columns: For each metadata key, its key in the row and the kind.
     """
 
     text: str
     has_document: bool
     kinds: Mapping[str, Kind]
+    columns: tuple[tuple[str, str, Kind], ...]
 
 
 def float_key(key: str) -> str:
@@ -116,30 +120,30 @@ def encode(metadata: Metadata, *, has_document: bool) -> Row:
     return row
 
 
-def decode(row: Row) -> Metadata:
-    """Return the metadata of the record that a row holds."""
+def decode(row: Row, text: str | None) -> tuple[str | None, Metadata]:
+    """Return document and metadata of the record that a row and what Chroma holds as its document stand for."""
+    signature = read_signature(row[SIGNATURE])
     rest: dict[str, Json] = json.loads(row[_REST]) if _REST in row else {}
     metadata: Metadata = {}
-    for key, kind in read_signature(row[SIGNATURE]).kinds.items():
+    for key, column, kind in signature.columns:
         if kind == "s" or kind == "i" or kind == "b":
-            metadata[key] = row[key]
+            metadata[key] = row[column]
         elif kind == "f":
-            metadata[key] = _float_of(row[float_key(key)])
+            metadata[key] = _float_of(row[column])
         else:
             metadata[key] = rest.get(key)
-    return metadata
-
-
-def document_of(row: Row, document: str | None) -> str | None:
-    """Return the document of a record, given what Chroma holds as its document."""
-    return (document or "") if read_signature(row[SIGNATURE]).has_document else None
+    return (text or "") if signature.has_document else None, metadata
 
 
 @lru_cache(maxsize=4096)
 def read_signature(text: str) -> Signature:
     """Read the signature of a row."""
-    has_document, kinds = json.loads(text)
-    return Signature(text, bool(has_document), dict(kinds))
+    has_document, found = json.loads(text)
+    kinds: dict[str, Kind] = dict(found)
+    columns: tuple[tuple[str, str, Kind], ...] = tuple(
+        (key, float_key(key) if kind == "f" else key, kind) for key, kind in kinds.items()
+    )
+    return Signature(text, bool(has_document), kinds, columns)
 
 
 @lru_cache(maxsize=4096)
@@ -152,11 +156,10 @@ def float_image(value: float) -> int:
 
     The bits of a double, read as an integer, grow with its absolute value (IEEE 754, 3.4: sign, exponent, fraction).
     """
-    bits: int = struct.unpack(">q", struct.pack(">d", value))[0]
+    bits: int = _INT64.unpack(_DOUBLE.pack(value))[0]
     return bits if bits >= 0 else -(bits & 0x7FFF_FFFF_FFFF_FFFF)
 
 
 def _float_of(image: int) -> float:
-    bits = image if image >= 0 else -image | 0x8000_0000_0000_0000
-    value: float = struct.unpack(">d", struct.pack(">Q", bits))[0]
-    return value
+    value: float = _DOUBLE.unpack(_INT64.pack(abs(image)))[0]
+    return value if image >= 0 else -value

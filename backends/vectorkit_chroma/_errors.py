@@ -5,8 +5,8 @@ or a panic, over HTTP as a `ChromaError`, a bare `Exception` with the response's
 conditions can be told by the text alone; those texts were observed with chromadb 1.5.9.
 """
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from types import TracebackType
 from typing import Final
 
 import httpx
@@ -65,24 +65,36 @@ _HINTS: Final[dict[type[VectorKitError], str]] = {
 _LOST: Final = ("Error finding id", "Error getting embedding", "Nothing found on disk")
 
 
-@contextmanager
-def mapped(what: str) -> Generator[None]:
-    """Run calls of the client; whatever they raise leaves as one of our errors, with theirs as its cause.
+class mapped:
+    """A context manager: whatever the client raises in it leaves as one of our errors, with theirs as its cause.
+
+    A class, as a generator would take longer than the rest of a search's own work.
 
     Args:
-        what: What was being done and where, for the message ("reading collection 'docs' of chroma:./kb").
+        doing: What is being done ("reading"), for the message.
+        what: What it is done to ("collection 'docs' of chroma:./kb"), for the message.
     """
-    try:
-        yield
-    except VectorKitError:
-        raise
-    except Exception as error:
-        raise translate(error, what) from error
-    except BaseException as error:
+
+    __slots__ = ("_doing", "_what")
+
+    def __init__(self, doing: str, what: str) -> None:
+        self._doing = doing
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, VectorKitError):
+            return
+        what = f"{self._doing} {self._what}"
+        if isinstance(error, Exception):
+            raise translate(error, what) from error
         # A panic in Rust is a BaseException of pyo3, so that no handler takes it for an ordinary error.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise BackendError(f"{what} failed: Chroma panicked: {_text(error)}") from error
+        if type(error).__name__ == "PanicException":
+            raise BackendError(f"{what} failed: Chroma panicked: {_text(error)}") from error
 
 
 def translate(error: Exception, what: str) -> VectorKitError:

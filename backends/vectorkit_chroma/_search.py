@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from vectorkit.ranking import EXACT_LIMIT, float32_error, rank
 from vectorkit.types import FloatArray, Hit, Metric, Ranking
 from vectorkit_chroma._codec import BIG_NORM
-from vectorkit_chroma._table import EVERYTHING, Found, Selection, Stored, Table, chunks
+from vectorkit_chroma._found import EVERYTHING, Found, Selection, Stored, chunks
+from vectorkit_chroma._table import Table
 from vectorkit_chroma._write import LARGEST_UNMARKED_NORM
 
 __all__ = ["search"]
@@ -29,6 +30,8 @@ _QUERIED_ROWS: Final = 200_000
 """Distances asked for in one query, over all query vectors: bounds memory."""
 _QUERIED_IDS: Final = 10_000
 """Ids that one query may be restricted to."""
+_ATTEMPTS: Final = 5
+
 _SHARP_DIMENSION: Final = 384
 """Up to this dimension the index's cosine distances err by less than rule 6.5 allows (at most 7e-7 in vectors made to
 that end: all numbers positive and nearly equal; 1.5e-6 at 768), so that the hits need not be scored again."""
@@ -44,7 +47,14 @@ def search(
     include_embeddings: bool,
 ) -> list[Ranking]:
     """See `VectorBackend.search`."""
-    return _Search(table, k, selection, include_embeddings).run(queries, exact)
+    search = _Search(table, k, selection, include_embeddings)
+    rankings = search.run(queries, exact)
+    for _ in range(_ATTEMPTS):
+        if not search.overtaken:
+            break
+        search = _Search(table, k, selection, include_embeddings)
+        rankings = search.run(queries, exact)
+    return rankings
 
 
 class _Search:
@@ -54,6 +64,8 @@ class _Search:
         self._k = k
         self._selection = selection
         self._include_embeddings = include_embeddings
+        self.overtaken = False
+        """Whether records were deleted between two steps, and fewer than k hits were left for that."""
 
     def run(self, queries: FloatArray, exact: bool | None) -> list[Ranking]:
         if exact is False and self._k <= _MAX_INDEXED:
@@ -62,24 +74,24 @@ class _Search:
             return self._filtered(queries, exact)
         if exact is True or self._k > _MAX_INDEXED:
             return self._exactly(queries, self._table.size())
-        if self._table.connection.exclusive or self._table.last_size is None:
+        known, recent = self._table.last_count()
+        if known is None or self._table.connection.exclusive:
             count = self._table.size()
-            return self._exactly(queries, count) if count <= EXACT_LIMIT else self._by_index(queries)
-        return self._beside_counting(queries, self._table.last_size)
+            return self._by_index(queries) if count > EXACT_LIMIT else self._exactly(queries, count)
+        if recent and known > EXACT_LIMIT:
+            return self._by_index(queries)
+        return self._beside_counting(queries, known)
 
     def _beside_counting(self, queries: FloatArray, guess: int) -> list[Ranking]:
-        """Where others write too, the records must be counted each time: meanwhile the likely query runs."""
+        """Count the records anew, and meanwhile run the likely query."""
         counting = self._table.connection.pool.submit(self._table.size)
-        try:
-            if guess > EXACT_LIMIT:
-                rankings = self._by_index(queries)
-                count = counting.result()
-                return rankings if count > EXACT_LIMIT else self._exactly(queries, count)
-            found = self._everything(queries, EXACT_LIMIT)
-            count = counting.result()
-            return self._by_index(queries) if count > EXACT_LIMIT else self._exactly(queries, count, found)
-        finally:
-            counting.cancel()
+        if guess > EXACT_LIMIT:
+            rankings = self._by_index(queries)
+            return rankings if (count := counting.result()) > EXACT_LIMIT else self._exactly(queries, count)
+        found = self._everything(queries, EXACT_LIMIT)
+        if (count := counting.result()) > EXACT_LIMIT:
+            return self._by_index(queries)
+        return self._exactly(queries, count, found)
 
     def _filtered(self, queries: FloatArray, exact: bool | None) -> list[Ranking]:
         limited = exact is None and self._k <= _MAX_INDEXED
@@ -115,17 +127,17 @@ class _Search:
         embeddings = self._include_embeddings or not sharp
         rankings: list[Ranking] = []
         for some in _split(queries, _MAX_INDEXED // self._k):
-            answers: list[list[Found]] = [[] for _ in some]
-            for selection in self._selections():
-                part = self._table.query(some, self._k, selection, records=True, embeddings=embeddings)
-                for answer, found in zip(answers, part, strict=True):
-                    answer.append(found)
-            for query, answer in zip(some, answers, strict=True):
-                ids, distances, records = _together(answer)
+            parts = [
+                self._table.query(some, self._k, selection, records=True, embeddings=embeddings)
+                for selection in self._selections()
+            ]
+            for row, query in enumerate(some):
+                found = _joined([part[row] for part in parts])
                 if sharp:
-                    hits = self._hits_as_found(ids, distances, records)
+                    hits = self._hits_as_found(found)
                 else:
-                    hits = self._hits(query, ids, self._stacked(records), dict(zip(ids, records, strict=True)))
+                    records = {id: record for id, record in zip(found.ids, found.records, strict=True) if record.row}
+                    hits = self._hits(query, list(records), self._stacked(records.values()), records)
                 rankings.append(Ranking(hits, exact=False))
         return rankings
 
@@ -135,20 +147,17 @@ class _Search:
             return [self._selection]
         return [Selection(None, list(part)) for part in chunks(self._selection.ids, _QUERIED_IDS)]
 
-    def _hits_as_found(self, ids: list[str], distances: Floats, records: list[Stored]) -> list[Hit]:
-        distances = np.clip(distances, 0.0, 2.0)
-        best = sorted(zip(distances.tolist(), ids, range(len(ids)), strict=True))[: self._k]
+    def _hits_as_found(self, found: Found) -> list[Hit]:
+        best = sorted(zip([min(max(d, 0.0), 2.0) for d in found.distances], found.ids, found.records, strict=True))
         return [
-            Hit(
-                id,
-                1.0 - distance,
-                distance,
-                records[row].document,
-                records[row].metadata,
-                records[row].embedding if self._include_embeddings else None,
-            )
-            for distance, id, row in best
+            self._hit(id, 1.0 - distance, distance, record, record.embedding)
+            for distance, id, record in best[: self._k]
+            if record.row
         ]
+
+    def _hit(self, id: str, score: float, distance: float, record: Stored, embedding: FloatArray | None) -> Hit:
+        document, metadata = record.decoded()
+        return Hit(id, score, distance, document, metadata, embedding if self._include_embeddings else None)
 
     # --- exactly ----------------------------------------------------------------------------------------------
 
@@ -156,12 +165,11 @@ class _Search:
         """What the index says about all `count` records that match."""
         found: list[Found] = []
         for some in _split(queries, _QUERIED_ROWS // max(1, count)):
-            answers: list[list[Found]] = [[] for _ in some]
-            for selection in self._selections():
-                size = count if selection.ids is None else len(selection.ids)
-                for answer, part in zip(answers, self._table.query(some, max(1, size), selection), strict=True):
-                    answer.append(part)
-            found.extend(_joined(answer) for answer in answers)
+            parts = [
+                self._table.query(some, count if selection.ids is None else len(selection.ids), selection)
+                for selection in self._selections()
+            ]
+            found.extend(_joined([part[row] for part in parts]) for row in range(len(some)))
         return found
 
     def _exactly(
@@ -183,7 +191,7 @@ class _Search:
         return [self._exact(query, answer, ids, largest) for query, answer in zip(queries, found, strict=True)]
 
     def _exact(self, query: FloatArray, found: Found, ids: list[str] | None, largest: float) -> Ranking:
-        near, far = _bounds(self._metric, query, found.distances, largest)
+        near, far = _bounds(self._metric, query, np.array(found.distances), largest)
         # The k-th smallest of what the distances may be at most: whatever may be nearer is a candidate.
         cut = float(np.partition(far, self._k - 1)[self._k - 1]) if self._k < len(far) else np.inf
         candidates = [found.ids[row] for row in np.flatnonzero(near <= cut).tolist()]
@@ -191,8 +199,9 @@ class _Search:
             candidates.extend(set(ids).difference(found.ids))
         if len(candidates) <= 2 * self._k + 100:
             records = self._table.read(candidates, embeddings=True)
-            names = list(records)
-            return Ranking(self._hits(query, names, self._stacked(records.values()), records), exact=True)
+            hits = self._hits(query, list(records), self._stacked(records.values()), records)
+            self._notice(hits, len(candidates))
+            return Ranking(hits, exact=True)
         return self._by_reading(query[None], candidates)[0]
 
     def _largest_norm(self) -> float | None:
@@ -219,23 +228,22 @@ class _Search:
                 places = [place.row for place in rank(self._metric, query, all_ids, all_vectors, self._k)]
                 best[row] = [all_ids[place] for place in places], all_vectors[places]
         records = self._table.read(list({id: None for names, _ in best for id in names}), embeddings=False)
-        return [
-            Ranking(self._hits(query, names, vectors, records), exact=True)
-            for query, (names, vectors) in zip(queries, best, strict=True)
-        ]
+        rankings: list[Ranking] = []
+        for query, (names, vectors) in zip(queries, best, strict=True):
+            hits = self._hits(query, names, vectors, records)
+            self._notice(hits, len(ids))
+            rankings.append(Ranking(hits, exact=True))
+        return rankings
+
+    def _notice(self, hits: Sequence[Hit], candidates: int) -> None:
+        if len(hits) < min(self._k, candidates):
+            self.overtaken = True
 
     def _hits(
         self, query: FloatArray, ids: Sequence[str], vectors: FloatArray, records: dict[str, Stored]
     ) -> list[Hit]:
         return [
-            Hit(
-                ids[row],
-                score,
-                distance,
-                records[ids[row]].document,
-                records[ids[row]].metadata,
-                vectors[row].copy() if self._include_embeddings else None,
-            )
+            self._hit(ids[row], score, distance, records[ids[row]], vectors[row].copy())
             for row, distance, score in rank(self._metric, query, ids, vectors, self._k)
             if ids[row] in records
         ]
@@ -264,23 +272,11 @@ def _split(queries: FloatArray, size: int) -> list[FloatArray]:
     return [queries[start : start + size] for start in range(0, len(queries), size)]
 
 
-def _together(answer: list[Found]) -> tuple[list[str], Floats, list[Stored]]:
-    """Answers to one query over parts of a selection as one; records that vanished meanwhile are left out."""
-    ids: list[str] = []
-    distances: list[float] = []
-    records: list[Stored] = []
-    for found in answer:
-        for id, distance, record in zip(found.ids, found.distances.tolist(), found.records, strict=True):
-            if record is not None:
-                ids.append(id)
-                distances.append(distance)
-                records.append(record)
-    return ids, np.array(distances), records
-
-
 def _joined(answer: list[Found]) -> Found:
     if len(answer) == 1:
         return answer[0]
     return Found(
-        [id for found in answer for id in found.ids], np.concatenate([found.distances for found in answer]), []
+        [id for found in answer for id in found.ids],
+        [distance for found in answer for distance in found.distances],
+        [record for found in answer for record in found.records],
     )

@@ -2,24 +2,30 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from vectorkit.errors import BackendError, CollectionNotFoundError
 from vectorkit.filters import Contains, Filter, evaluate, walk
-from vectorkit.types import CollectionInfo, FloatArray, Metadata
+from vectorkit.types import CollectionInfo, FloatArray
 from vectorkit_chroma._client import Connection, RawCollection
-from vectorkit_chroma._codec import SIGNATURE, Row, Signature, decode, document_of, read_signature
+from vectorkit_chroma._codec import SIGNATURE, Row, Signature, decode, read_signature
 from vectorkit_chroma._errors import is_index_lost, mapped
 from vectorkit_chroma._filters import MAX_SIGNATURES, plan
+from vectorkit_chroma._found import EVERYTHING, Found, Selection, Stored, chunks
 
-__all__ = ["EVERYTHING", "PAGE", "Found", "Selection", "Stored", "Table", "chunks", "gone"]
+__all__ = ["PAGE", "Table", "gone"]
 
 PAGE: Final = 2000
 """Ids named in one read: pages of 1,000 to 2,000 read fastest, and filters share SQLite's 32,766 variables."""
+
+_RECENT: Final = 0.1
+"""Seconds for which a count of records that others may change is taken to hold."""
 
 _ATTEMPTS: Final = 6
 _NO_RECORD: Final = "\0"
@@ -31,35 +37,16 @@ _NOTHING: Final = {SIGNATURE: ""}
 T = TypeVar("T")
 
 
-class Selection(NamedTuple):
-    """The records that match a filter.
+class _Counted:
+    """The number of records of a collection when it was last known, and when (`time.monotonic`) it was counted."""
 
-    Attributes:
-        where: What Chroma is asked; None for everything.
-        ids: The matching ids where Chroma cannot be asked; then `where` is None.
-    """
-
-    where: dict[str, Any] | None
-    ids: list[str] | None = None
+    def __init__(self) -> None:
+        self.records: int | None = None
+        self.when = 0.0
 
 
-EVERYTHING: Final = Selection(None)
-
-
-class Stored(NamedTuple):
-    """A record as it was read."""
-
-    document: str | None
-    metadata: Metadata
-    embedding: FloatArray | None
-
-
-class Found(NamedTuple):
-    """What a query found, nearest first; `records` where they were asked for, None for one that vanished."""
-
-    ids: list[str]
-    distances: np.ndarray[Any, np.dtype[np.float64]]
-    records: list[Stored | None]
+_shared_counts: WeakValueDictionary[str, _Counted] = WeakValueDictionary()
+_shared_lock = threading.Lock()
 
 
 class Table:
@@ -76,15 +63,18 @@ class Table:
         self.raw = raw
         self.info = info
         self.write_lock = threading.RLock()
-        self.last_size: int | None = None
-        """The number of records when last looked at: a guess, unless the store is exclusive."""
+        self._counted = _Counted()
+        if not connection.exclusive:  # stores that reach one collection through several clients share what they know
+            with _shared_lock:
+                self._counted = _shared_counts.setdefault(info.generation, self._counted)
+        self._place = f"collection {info.name!r} of {connection.place}"
         self._signatures: dict[str, Signature] = {}
 
     # --- calls ------------------------------------------------------------------------------------------------
 
     def call(self, doing: str, method: Callable[..., T], **arguments: Any) -> T:
         """Call the client, its errors mapped."""
-        with mapped(f"{doing} collection {self.info.name!r} of {self.connection.place}"):
+        with mapped(doing, self._place):
             return method(**arguments)
 
     def _read(self, method: Callable[..., T], **arguments: Any) -> T:
@@ -118,26 +108,31 @@ class Table:
         Known without asking if nobody but this process can write, as every write then passes through `resized`; not
         when it is 0, so that a dropped collection is noticed.
         """
-        if self.connection.exclusive and (known := self.last_size):
+        if self.connection.exclusive and (known := self._counted.records):
             return known
         # While another thread writes, what is counted here may be old by the time it would be kept.
-        if not self.connection.exclusive or not self.write_lock.acquire(blocking=False):
-            count = self.call("counting", self.raw.count)
-            if not self.connection.exclusive:
-                self.last_size = count
-            return count
+        if not self.write_lock.acquire(blocking=False):
+            return self.call("counting", self.raw.count)
         try:
-            self.last_size = self.call("counting", self.raw.count)
-            return self.last_size
+            counted = self.call("counting", self.raw.count)
+            self._counted.records, self._counted.when = counted, time.monotonic()
+            return counted
         finally:
             self.write_lock.release()
+
+    def last_count(self) -> tuple[int | None, bool]:
+        """The number of records when last counted, if it was, and whether that was so lately that it may be used.
+
+        This process's writes are seen at once; of those of others the contract promises no instant (3.8).
+        """
+        return self._counted.records, time.monotonic() - self._counted.when < _RECENT
 
     @contextmanager
     def resized(self) -> Generator[Callable[[int], None]]:
         """Hold the write lock; the number of records is unknown while writing, then changed by the sum reported."""
         with self.write_lock:
             before = self.size()
-            self.last_size = None
+            self._counted.records = None
             change = 0
 
             def report(more: int) -> None:
@@ -145,7 +140,8 @@ class Table:
                 change += more
 
             yield report
-            self.last_size = before + change
+            if self.connection.exclusive:
+                self._counted.records = before + change
 
     # --- reading ----------------------------------------------------------------------------------------------
 
@@ -172,11 +168,8 @@ class Table:
         for page in chunks(ids, PAGE):
             result = self._read(self.raw.get, ids=list(page), include=include)
             vectors = _vectors(result["embeddings"], self.info.dimension) if embeddings else [None] * len(result["ids"])
-            for id, row, document, vector in zip(
-                result["ids"], result["metadatas"] or (), result["documents"] or (), vectors, strict=True
-            ):
-                if row:  # None: deleted while it was read
-                    found[id] = Stored(document_of(row, document), decode(row), vector)
+            records = map(Stored, result["metadatas"] or (), result["documents"] or (), vectors)
+            found.update((id, record) for id, record in zip(result["ids"], records, strict=True) if record.row)
         return found
 
     def vectors(self, ids: Sequence[str]) -> tuple[list[str], FloatArray]:
@@ -215,20 +208,11 @@ class Table:
     def _found(self, result: dict[str, Any], query: int, records: bool, embeddings: bool) -> Found:
         ids: list[str] = result["ids"][query]
         # Over HTTP a distance is the shortest decimal of a float32; through float32 it is the same number everywhere.
-        distances = np.array(result["distances"][query], dtype=np.float32).astype(np.float64)
+        distances = array("f", result["distances"][query]).tolist()
         if not records:
             return Found(ids, distances, [])
         vectors = _vectors(result["embeddings"][query], self.info.dimension) if embeddings else [None] * len(ids)
-        return Found(
-            ids,
-            distances,
-            [
-                Stored(document_of(row, document), decode(row), vector) if row else None
-                for row, document, vector in zip(
-                    result["metadatas"][query], result["documents"][query], vectors, strict=True
-                )
-            ],
-        )
+        return Found(ids, distances, list(map(Stored, result["metadatas"][query], result["documents"][query], vectors)))
 
     # --- filters ----------------------------------------------------------------------------------------------
 
@@ -274,7 +258,7 @@ class Table:
             result = self._read(self.raw.get, ids=list(page), include=include)
             documents = result["documents"] or [None] * len(result["ids"])
             for id, row, document in zip(result["ids"], result["metadatas"] or (), documents, strict=True):
-                if row and test(document_of(row, document), decode(row)):
+                if row and test(*decode(row, document)):
                     found.append(id)
         return found
 
@@ -293,12 +277,6 @@ class Table:
                 return list(known.values())
             known = self._signatures = {**known, **{text: read_signature(text) for text in new}}
         return None
-
-
-def chunks(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Cut a sequence into parts of at most `size`."""
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
 
 
 def gone(info: CollectionInfo) -> CollectionNotFoundError:

@@ -13,7 +13,8 @@ from vectorkit.filters import Filter
 from vectorkit.intake import spooled
 from vectorkit.types import Batch, FloatArray, Patch
 from vectorkit_chroma._codec import BIG_NORM, SIGNATURE, Row, decode, encode, read_signature
-from vectorkit_chroma._table import PAGE, Table, chunks
+from vectorkit_chroma._found import chunks
+from vectorkit_chroma._table import PAGE, Table
 
 __all__ = ["LARGEST_UNMARKED_NORM", "add", "delete", "update", "upsert"]
 
@@ -160,7 +161,7 @@ class _Writer:
         rows: list[Row] = []
         for index, id in enumerate(ids):
             old = stored[id]
-            metadata = decode(old)
+            _, metadata = decode(old, None)
             if patch.metadatas is not None:
                 metadata = {**metadata, **patch.metadatas[index]} if patch.merge else patch.metadatas[index]
             document = None if patch.documents is None else patch.documents[index]

@@ -27,15 +27,15 @@ def store(
 
 
 def test_a_call_may_write_more_than_the_client_takes_at_once(store: vk.VectorStore) -> None:
-    """3.7 The client's limit is 5,461 records; 12,000 are written, replaced, read and deleted in one call each."""
+    """3.7 The client's limit is 5,461 records; 6,000 are written, replaced, read and deleted in one call each."""
     collection = store.get_or_create_collection("many-records", dimension=4)
-    ids = [f"{n:05}" for n in range(12_000)]
-    vectors = np.random.default_rng(3).normal(size=(12_000, 4))
+    ids = [f"{n:05}" for n in range(6000)]
+    vectors = np.random.default_rng(3).normal(size=(6000, 4))
     collection.add(ids=ids, embeddings=vectors)
-    assert collection.count() == 12_000
-    collection.upsert(ids=ids, embeddings=vectors, metadatas=[{"n": n} for n in range(12_000)])
-    assert [record.metadata["n"] for record in collection.get(ids)] == list(range(12_000))
-    assert collection.delete(where={"n": {"$lt": 11_900}}) == 11_900
+    assert collection.count() == 6000
+    collection.upsert(ids=ids, embeddings=vectors, metadatas=[{"n": n} for n in range(6000)])
+    assert [record.metadata["n"] for record in collection.get(ids)] == list(range(6000))
+    assert collection.delete(where={"n": {"$lt": 5900}}) == 5900
 
 
 def test_a_record_with_the_longest_list_and_most_keys_harms_no_other(store: vk.VectorStore) -> None:
@@ -84,3 +84,15 @@ def test_a_write_that_fails_half_way_says_what_was_written(tmp_path: Path) -> No
         backend.upsert(collection.info(), [good, bad])
     assert caught.value.written == ("new",)
     assert isinstance(caught.value.__cause__, vk.BackendError)
+
+
+def test_a_call_over_http_may_be_larger_than_a_body(chroma_http_url: str) -> None:
+    """3.7 A server refuses bodies above 40 MB; this call sends 50 MB of vectors and of documents."""
+    with vk.connect(f"chroma+{chroma_http_url}") as store:
+        collection = store.create_collection("large-bodies", dimension=16_000)
+        vectors = np.random.default_rng(8).normal(size=(500, 16_000)).astype(np.float32)
+        ids = [f"{n:03}" for n in range(500)]
+        collection.add(ids=ids, embeddings=vectors, metadatas=[{"text": "\u2028" * 3000} for _ in ids])
+        assert collection.count() == 500
+        assert collection.search(vectors[321], k=1)[0].id == "321"
+        store.drop_collection("large-bodies")

@@ -1,0 +1,244 @@
+"""Opening a connection: in memory, a folder, a server, or the caller's own client; by URL too.
+
+A folder is opened once in a process, whoever asks, and its lock held meanwhile.
+"""
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
+
+import httpx
+from chromadb.api import ClientAPI, ServerAPI
+from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings, System
+
+from vectorkit.errors import InvalidArgumentError
+from vectorkit_chroma._client import Client, Connection, Server
+from vectorkit_chroma._errors import mapped
+from vectorkit_chroma._lock import FolderLock
+
+__all__ = ["connect", "use_client"]
+
+_PORT: Final = 8000
+"""Where `chroma run` listens."""
+
+_RUST: Final = "chromadb.api.rust.RustBindingsAPI"
+
+_CONNECT_SECONDS: Final = 10.0
+
+_HTTP_BODY: Final = 24_000_000
+"""Bytes of a request that are aimed at; a Chroma server refuses bodies above 40 MB ("Payload too large")."""
+
+
+def connect(url: str, tenant: str, database: str, headers: Mapping[str, str] | None) -> Connection:
+    """Open what a URL names.
+
+    Raises:
+        InvalidArgumentError: It is malformed, or the arguments do not go together.
+        BackendUnavailableError: No server answers, or another process has the folder open.
+        BackendPermissionError: The folder cannot be written, or the server refuses access.
+        BackendError: Chroma cannot open it.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme in ("chroma+http", "chroma+https"):
+        return _connect_http(url, tenant, database, headers)
+    if scheme != "chroma":
+        raise InvalidArgumentError(
+            f"a URL of Chroma begins with chroma:, chroma+http: or chroma+https:, not {scheme!r}"
+        )
+    if headers is not None:
+        raise InvalidArgumentError("headers are sent to a server: they go with chroma+http:// or chroma+https://")
+    if rest:
+        return _open_folder(rest, tenant, database)
+    if (tenant, database) != (DEFAULT_TENANT, DEFAULT_DATABASE):
+        raise InvalidArgumentError("a store in memory is new and your own: it has no other tenants and databases")
+    return _open_memory()
+
+
+def _connect_http(url: str, tenant: str, database: str, headers: Mapping[str, str] | None) -> Connection:
+    expected = "chroma+http://HOST[:PORT] or chroma+https://HOST[:PORT]"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise InvalidArgumentError(f"malformed URL ({error}); expected {expected}") from None
+    if parts.username is not None or parts.password is not None:
+        raise InvalidArgumentError(f"no user or password in the URL: pass them as headers=; expected {expected}")
+    if not host or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise InvalidArgumentError(f"malformed URL: expected {expected}, with nothing after it")
+    for name, value in (headers or {}).items():
+        if not (_is_header(name) and _is_header(value)):
+            raise InvalidArgumentError("headers are a dict of str to str, of printable ASCII characters")
+    ssl = parts.scheme == "chroma+https"
+    return _open_http(
+        f"[{host}]" if ":" in host else host,
+        port or (443 if ssl else _PORT),
+        ssl=ssl,
+        headers=headers,
+        tenant=tenant,
+        database=database,
+    )
+
+
+def _is_header(text: object) -> bool:
+    return isinstance(text, str) and text.isascii() and text.isprintable()
+
+
+def _open_memory() -> Connection:
+    """Open a store of its own in memory."""
+    with mapped("starting", "Chroma in memory"):
+        system = _started(is_persistent=False, chroma_api_impl=_RUST)
+        client = Server(system, DEFAULT_TENANT, DEFAULT_DATABASE)
+    return Connection(client, "in memory", "chroma:", exclusive=True, persistent=False, release=system.stop)
+
+
+@dataclass(slots=True)
+class _Folder:
+    """A folder that is open in this process, its lock held."""
+
+    lock: FolderLock
+    system: System
+    users: int = 0
+    shared: dict[str, Any] = field(default_factory=dict[str, Any])
+    guard: threading.RLock = field(default_factory=threading.RLock)
+
+
+_folders: dict[Path, _Folder] = {}
+_folders_lock = threading.Lock()
+
+
+def _open_folder(path: str, tenant: str, database: str) -> Connection:
+    """Open a store on disk; several in one process share the folder's lock, its Chroma and its state.
+
+    Raises:
+        BackendUnavailableError: Another process has it open.
+        BackendPermissionError: It cannot be written.
+        BackendError: It is no folder, or Chroma cannot open it.
+    """
+    folder = Path(path).resolve()
+    place = f"chroma:{path}"
+    with _folders_lock:
+        entry = _folders.get(folder)
+        if entry is None:
+            lock = FolderLock(folder, place)
+            try:
+                with mapped("opening", f"{place}"):
+                    system = _started(is_persistent=True, persist_directory=str(folder), chroma_api_impl=_RUST)
+            except BaseException:
+                lock.release()
+                raise
+            entry = _folders[folder] = _Folder(lock, system)
+        entry.users += 1
+
+    def release() -> None:
+        with _folders_lock:
+            entry.users -= 1
+            if not entry.users:
+                _folders.pop(folder, None)
+                entry.system.stop()
+                entry.lock.release()
+
+    try:
+        with mapped("opening", f"{place}"):
+            client = Server(entry.system, tenant, database)
+            client.check()
+        return Connection(
+            client,
+            "on disk",
+            place,
+            exclusive=True,
+            persistent=True,
+            release=release,
+            lock=entry.guard,
+            shared=entry.shared,
+        )
+    except BaseException:
+        release()
+        raise
+
+
+def _forget_folders() -> None:
+    """In a forked child: the parent's stores are the parent's, so the child must open its own (rule 9.3)."""
+    for entry in _folders.values():
+        entry.lock.release()  # the child's copy; the parent goes on holding the lock
+    _folders.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_folders)
+
+
+def _open_http(
+    host: str, port: int, *, ssl: bool, headers: Mapping[str, str] | None, tenant: str, database: str
+) -> Connection:
+    """Open a store on a Chroma server.
+
+    Raises:
+        BackendUnavailableError: No server answers there.
+        BackendPermissionError: It refuses access.
+    """
+    place = f"chroma+{'https' if ssl else 'http'}://{host}:{port}"
+    with mapped("connecting", f"to {place}"):
+        system = _started(
+            chroma_api_impl="chromadb.api.fastapi.FastAPI",
+            chroma_server_host=host,
+            chroma_server_http_port=port,
+            chroma_server_ssl_enabled=ssl,
+            chroma_server_headers=dict(headers or {}),
+        )
+        client = Server(system, tenant, database)
+        if session := client.session:
+            session.timeout = httpx.Timeout(None, connect=_CONNECT_SECONDS)
+        try:
+            client.check()
+        except BaseException:
+            client.close()
+            raise
+    return Connection(
+        client, "over HTTP", place, exclusive=False, persistent=True, release=client.close, body_limit=_HTTP_BODY
+    )
+
+
+def _started(**settings: Any) -> System:
+    """A system of chromadb with these settings; from the environment come only those not given, from no .env file."""
+    system = System(cast("Any", Settings)(_env_file=None, anonymized_telemetry=False, **settings))
+    system.instance(cast("Any", ServerAPI))
+    system.start()
+    return system
+
+
+_callers: WeakValueDictionary[int, Connection] = WeakValueDictionary()
+_callers_lock = threading.Lock()
+
+
+def use_client(client: object) -> Connection:
+    """Use a client that the caller made, which is never closed from here.
+
+    Raises:
+        InvalidArgumentError: It is no synchronous client of chromadb.
+    """
+    if not isinstance(client, ClientAPI):
+        raise InvalidArgumentError(
+            f"client is a chromadb client (chromadb.PersistentClient(…), HttpClient(…)), not {type(client).__name__}"
+        )
+    with _callers_lock:
+        connection = _callers.get(id(client))  # it holds the client, so the id is not another's
+        if connection is None:
+            connection = _callers[id(client)] = Connection(
+                cast("Client", client),
+                "by the caller's client",
+                "the caller's Chroma client",
+                exclusive=False,
+                persistent=bool(client.get_settings().is_persistent) or _is_remote(client),
+                release=lambda: None,
+                body_limit=_HTTP_BODY if _is_remote(client) else None,
+            )
+        return connection
+
+
+def _is_remote(client: ClientAPI) -> bool:
+    return "fastapi" in str(client.get_settings().chroma_api_impl).lower()
