@@ -46,24 +46,8 @@ class Unshown(list[Any]):
         raise AssertionError("shown")
 
 
-VALUES: list[Any] = [
-    None,
-    True,
-    False,
-    0,
-    1,
-    1.0,
-    0.5,
-    2**53,
-    2**53 + 1,
-    "",
-    "a",
-    "A",
-    "1",
-    [],
-    [1, "a", None],
-    {"l": 1},
-]
+NUMBERS: list[Any] = [True, False, 0, 1, 1.0, 0.5, 2**53, 2**53 + 1]
+VALUES = [*NUMBERS, None, "", "a", "A", "1", [], [1, "a", None], {"l": 1}]
 
 
 def metadatas() -> st.SearchStrategy[Metadata]:

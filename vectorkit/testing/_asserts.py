@@ -130,8 +130,9 @@ def assert_same_hits(hits: Sequence[Hit], ranking: Sequence[Hit], k: int, metric
         least = max(least, distances[hit.id] - allowed)
     for id in set(true) - set(ids):
         assert distances[id] >= min(least, farthest - slack[id]), f"{id!r} is nearer than a record found: {ids}"
+    rank = {id: at for at, id in enumerate(ids)}
     for same in places.values():
-        found = [id for id in ids if id in same]
+        found = sorted((id for id in same if id in rank), key=rank.__getitem__)
         assert found == same[: len(found)], f"of the identical vectors {same[:20]}, {found[:20]} are found"
 
 

@@ -1,6 +1,7 @@
 """Truth tables on text: order by code point, odd keys, and payloads that must stay data (rules 5.4, 5.5, 5.9, 5.12)."""
 
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from vectorkit.testing._tables import Case, Table
 
@@ -66,21 +67,41 @@ _KEYS: Final = [
 ]
 # fmt: on
 
-_NUMBERED: Final = list(enumerate(_KEYS))
+
+def _groups(texts: list[str], letter: str) -> list[tuple[str, list[str]]]:
+    """Texts with the ids of their records, five at a time; those that look alike stand in different groups."""
+    count = len(texts) // 5
+    return [(" ".join(_ids(range(first, len(texts), count), letter)), texts[first::count]) for first in range(count)]
+
+
+def _ids(numbers: Iterable[int], letter: str) -> list[str]:
+    return [f"{letter}{number:03}" for number in numbers]
+
+
+def _keys(texts: list[str]) -> list[str]:
+    return [text for text in texts if not text.startswith(("$", "#"))]
+
+
+def _every(combination: str, texts: list[str], condition: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    return {combination: [condition(text) for text in texts]}
+
+
+_KEY_IDS: Final = _ids(range(len(_KEYS)), "k")
+_KEY_GROUPS: Final = _groups(_KEYS, "k")
 
 KEYS: Final = Table(
-    # Each record has one key; `nested` has what `a.b` would be if a dot were a path.
+    # Each record has one key; `nested` has what `n.b` would be if a dot were a path.
     {
-        **{f"k{at:03}": {key: at} for at, key in enumerate(_KEYS)},
+        **{id: {key: 1} for id, key in zip(_KEY_IDS, _KEYS, strict=True)},
         "nested": {"n": {"b": 1, "c": [1]}, "l": [5, {"b": 1}]},
         "empty": {},
     },
     [
-        *(Case({key: at}, f"k{at:03}") for at, key in enumerate(_KEYS)),
-        *(Case({key: {"$exists": True}}, f"k{at:03}") for at, key in _NUMBERED[::4]),
-        *(Case({key: {"$gte": at, "$ne": -1}}, f"k{at:03}") for at, key in _NUMBERED[1::4]),
-        *(Case({key: {"$ne": at}}, f"!k{at:03}") for at, key in _NUMBERED[2::6]),
-        *(Case({key: None}, f"!k{at:03}") for at, key in _NUMBERED[5::6]),
+        *(Case({key: 1}, id) for id, key in zip(_KEY_IDS, _KEYS, strict=True)),
+        *(Case(_every("$or", keys, lambda key: {key: {"$exists": True}}), ids) for ids, keys in _KEY_GROUPS),
+        *(Case(_every("$or", keys, lambda key: {key: {"$gte": 1, "$ne": 2}}), ids) for ids, keys in _KEY_GROUPS),
+        *(Case(_every("$and", keys, lambda key: {key: {"$ne": 1}}), f"!{ids}") for ids, keys in _KEY_GROUPS),
+        *(Case({key: None for key in keys}, f"!{ids}") for ids, keys in _KEY_GROUPS[::2]),
         *(Case({key: {"$exists": True}}, "") for key in ("n.b", "n.c", "n.c[0]", "l[0]", "l.0", "n->b", "N", "n ")),
         *(Case({key: 1}, "") for key in ("n.b", "b", "n/b", "n,b", "{n,b}", "n.c", "l.1.b")),
         *(Case({key: 5}, "") for key in ("l[0]", "l.0", "l,0")),
@@ -100,20 +121,32 @@ _PAYLOADS: Final = [
 ]
 # fmt: on
 
-_EVERY: Final = list(enumerate(_PAYLOADS))
+_PAYLOAD_IDS: Final = _ids(range(len(_PAYLOADS)), "p")
+_PAYLOAD_GROUPS: Final = _groups(_PAYLOADS, "p")
 
 PAYLOADS: Final = Table(
-    {f"p{at:03}": {"v": text, "l": ["x", text]} for at, text in _EVERY},
+    {id: {"v": text, "l": ["x", text]} for id, text in zip(_PAYLOAD_IDS, _PAYLOADS, strict=True)},
     [
-        *(Case({"v": text}, f"p{at:03}") for at, text in _EVERY),
-        *(Case({"l": {"$contains": text}}, f"p{at:03}") for at, text in _EVERY[::3]),
-        *(Case({"v": {"$in": [text, "nowhere"]}}, f"p{at:03}") for at, text in _EVERY[1::3]),
-        *(Case({"v": {"$gte": text, "$lte": text}}, f"p{at:03}") for at, text in _EVERY[2::3]),
-        *(Case({"v": {"$ne": text}}, f"!p{at:03}") for at, text in _EVERY[1::6]),
-        *(Case({"l": {"$not_contains": text}}, f"!p{at:03}") for at, text in _EVERY[4::6]),
-        *(Case(None, f"p{at:03}", {"$contains": f"<{text}>"}) for at, text in _EVERY),
-        *(Case(None, f"!p{at:03}", {"$not_contains": f"<{text}>"}) for at, text in _EVERY[2::6]),
-        *(Case({text: 1}, "") for text in _PAYLOADS[::3] if not text.startswith(("$", "#"))),
+        *(Case({"v": text}, id) for id, text in zip(_PAYLOAD_IDS, _PAYLOADS, strict=True)),
+        *(Case({"v": {"$in": texts}}, ids) for ids, texts in _PAYLOAD_GROUPS),
+        *(Case({"v": {"$nin": texts}}, f"!{ids}") for ids, texts in _PAYLOAD_GROUPS),
+        *(
+            Case(_every("$or", texts, lambda text: {"v": {"$gte": text, "$lte": text}}), ids)
+            for ids, texts in _PAYLOAD_GROUPS
+        ),
+        *(Case(_every("$or", texts, lambda text: {"l": {"$contains": text}}), ids) for ids, texts in _PAYLOAD_GROUPS),
+        *(
+            Case(None, id, {"$contains": f"<{text}>"})
+            for id, text in zip(_PAYLOAD_IDS[::3], _PAYLOADS[::3], strict=True)
+        ),
+        *(
+            Case(None, ids, _every("$or", texts, lambda text: {"$contains": f"<{text}>"}))
+            for ids, texts in _PAYLOAD_GROUPS
+        ),
+        *(
+            Case(_every("$or", _keys(texts), lambda text: {text: {"$exists": True}}), "")
+            for _, texts in _PAYLOAD_GROUPS
+        ),
     ],
-    {f"p{at:03}": f"{at} <{text}> {at}" for at, text in _EVERY},
+    {id: f"{id} <{text}> {id}" for id, text in zip(_PAYLOAD_IDS, _PAYLOADS, strict=True)},
 )

@@ -54,7 +54,7 @@ class WritingRules(Fixtures):
         start = 3 if method == "add" else 0
 
         def broken(last: Any) -> Iterator[Record]:
-            yield from _records(2300, start=start)
+            yield from _records(1100, start=start)
             if isinstance(last, Exception):
                 raise last
             yield last
@@ -68,11 +68,11 @@ class WritingRules(Fixtures):
 
     def test_a_stream_is_written_whole(self, plane: Collection) -> None:
         """3.1 An iterable of records of any length; its ids are returned in order."""
-        assert plane.upsert(records=_records(2300)) == [f"{at:05}" for at in range(2300)]
-        assert plane.count() == 2300
-        (record,) = plane.get(["02299"], include_embeddings=True)
-        assert (record.document, record.metadata) == ("text 2299", {"at": 2299})
-        assert_embedding(record.embedding, [2299, 1])
+        assert plane.upsert(records=_records(1500)) == [f"{at:05}" for at in range(1500)]
+        assert plane.count() == 1500
+        (record,) = plane.get(["01499"], include_embeddings=True)
+        assert (record.document, record.metadata) == ("text 1499", {"at": 1499})
+        assert_embedding(record.embedding, [1499, 1])
         assert plane.count({"at": {"$gte": 1000, "$lt": 1010}}) == 10
 
     def test_add_refuses_ids_that_are_stored(self, plane: Collection) -> None:

@@ -129,7 +129,8 @@ def _column(values: st.SearchStrategy[Any], size: int) -> st.SearchStrategy[list
 
 @st.composite
 def _writes(draw: st.DrawFn, *, every_column: bool) -> dict[str, Any]:
-    ids = draw(st.lists(st.sampled_from(_IDS), min_size=1, max_size=6, unique=True))
+    longest = 6 if every_column else 2  # most updates should meet records that are there
+    ids = draw(st.lists(st.sampled_from(_IDS), min_size=1, max_size=longest, unique=True))
     columns: dict[str, st.SearchStrategy[Any]] = {
         "embeddings": _column(_vectors(), len(ids)),
         "documents": _column(st.sampled_from(_DOCUMENTS), len(ids)),
