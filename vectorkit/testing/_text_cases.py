@@ -101,7 +101,7 @@ KEYS: Final = Table(
         *(Case(_every("$or", keys, lambda key: {key: {"$exists": True}}), ids) for ids, keys in _KEY_GROUPS),
         *(Case(_every("$or", keys, lambda key: {key: {"$gte": 1, "$ne": 2}}), ids) for ids, keys in _KEY_GROUPS),
         *(Case(_every("$and", keys, lambda key: {key: {"$ne": 1}}), f"!{ids}") for ids, keys in _KEY_GROUPS),
-        *(Case({key: None for key in keys}, f"!{ids}") for ids, keys in _KEY_GROUPS[::2]),
+        *(Case(dict.fromkeys(keys), f"!{ids}") for ids, keys in _KEY_GROUPS[::2]),
         *(Case({key: {"$exists": True}}, "") for key in ("n.b", "n.c", "n.c[0]", "l[0]", "l.0", "n->b", "N", "n ")),
         *(Case({key: 1}, "") for key in ("n.b", "b", "n/b", "n,b", "{n,b}", "n.c", "l.1.b")),
         *(Case({key: 5}, "") for key in ("l[0]", "l.0", "l,0")),
