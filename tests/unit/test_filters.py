@@ -203,3 +203,12 @@ def test_a_filter_is_a_value() -> None:
         hash(F("v"))
     with pytest.raises(TypeError, match="not a filter"):
         evaluate(Filter())
+
+
+def test_a_filter_that_doubles_at_each_level_is_refused_at_once() -> None:
+    """5.10 A built filter may use the same part twice; what would grow beyond the limit raises before it does."""
+    tree: Filter = F("k") == 1
+    for _ in range(30):
+        tree = ~(tree & ~tree)
+    with pytest.raises(InvalidFilterError, match="conditions"):
+        parse(tree)

@@ -264,7 +264,7 @@ def _check_limits(tree: Filter) -> None:
         if depth > 2 * MAX_DEPTH:  # a `$not_…` or `$exists: false` leaf is two nodes
             raise InvalidFilterError(f"a filter may be nested to {MAX_DEPTH} levels, this one is deeper")
         conditions += sum(isinstance(node, Compare | Contains) for node in level)
-        if conditions > MAX_CONDITIONS:
+        if max(conditions, len(level)) > MAX_CONDITIONS:  # nodes may be shared, and double from level to level
             raise InvalidFilterError(f"a filter may hold {MAX_CONDITIONS} conditions, this one holds more; use $in")
         level = [part for node in level for part in parts(node)]
         depth += 1

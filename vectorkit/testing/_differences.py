@@ -26,6 +26,10 @@ __all__ = ["DifferenceRules"]
 class DifferenceRules(Fixtures):
     """Rules 9.1 to 9.5."""
 
+    def test_the_store_of_a_test_is_empty(self, store: VectorStore) -> None:
+        """What `make_backend` opens holds nothing yet; if it does, other tests fail for no fault of the backend's."""
+        assert store.list_collections() == []
+
     def test_what_a_backend_can_do_is_declared(self, store: VectorStore) -> None:
         """9.1 Every field of its `Capabilities` is a bool, and always the same."""
         capabilities = store.backend.capabilities
