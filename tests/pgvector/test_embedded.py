@@ -291,7 +291,9 @@ def test_a_program_that_used_the_server_leaves_no_process_on_its_pipes(path: Pat
 
 
 def test_the_interrupt_key_reaches_neither_server_nor_supervisor(path: Path, start: Start) -> None:
-    command = python(USE_UNTIL_TOLD, path)
+    # A test run in the background of a shell ignores the interrupt key, and its children inherit that.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = python(heed + USE_UNTIL_TOLD, path)
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, process_group=0
     )
