@@ -74,8 +74,7 @@ class _Search:
             return self._filtered(queries, exact)
         if exact is True or self._k > _MAX_INDEXED:
             return self._exactly(queries, self._table.size())
-        known = self._table.known_size.records
-        recent = self._table.known_size.is_recent()
+        known, recent = self._table.last_count()
         if known is not None and not recent and not self._table.connection.exclusive:
             return self._beside_counting(queries, known)
         count = known if known and recent else self._table.size()

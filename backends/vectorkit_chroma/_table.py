@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from vectorkit.filters import Contains, Filter, evaluate, walk
 from vectorkit.types import CollectionInfo, FloatArray
 from vectorkit_chroma._client import Connection, RawCollection
 from vectorkit_chroma._codec import SIGNATURE, Row, Signature, decode, read_signature
-from vectorkit_chroma._count import Count, shared_count
 from vectorkit_chroma._errors import is_index_lost, mapped
 from vectorkit_chroma._filters import MAX_SIGNATURES, plan
 from vectorkit_chroma._found import EVERYTHING, Found, Selection, Stored, chunks
@@ -24,6 +24,9 @@ __all__ = ["PAGE", "Table", "gone"]
 PAGE: Final = 2000
 """Ids named in one read: pages of 1,000 to 2,000 read fastest, and filters share SQLite's 32,766 variables."""
 
+_RECENT: Final = 0.1
+"""Seconds for which a count of records that others may change is taken to hold."""
+
 _ATTEMPTS: Final = 6
 _NO_RECORD: Final = "\0"
 """An id that no record can have (rule 2.6); deleting it makes Chroma load a lost index again from its log."""
@@ -32,6 +35,18 @@ _NOTHING: Final = {SIGNATURE: ""}
 """A filter that no record matches."""
 
 T = TypeVar("T")
+
+
+class _Counted:
+    """The number of records of a collection when it was last known, and when (`time.monotonic`) it was counted."""
+
+    def __init__(self) -> None:
+        self.records: int | None = None
+        self.when = 0.0
+
+
+_shared_counts: WeakValueDictionary[str, _Counted] = WeakValueDictionary()
+_shared_lock = threading.Lock()
 
 
 class Table:
@@ -48,8 +63,10 @@ class Table:
         self.raw = raw
         self.info = info
         self.write_lock = threading.RLock()
-        # In an exclusive store a count holds as long as the store is open, no longer: it must not outlive this object.
-        self.known_size = Count() if connection.exclusive else shared_count(info.generation)
+        self._counted = _Counted()
+        if not connection.exclusive:  # stores that reach one collection through several clients share what they know
+            with _shared_lock:
+                self._counted = _shared_counts.setdefault(info.generation, self._counted)
         self._place = f"collection {info.name!r} of {connection.place}"
         self._signatures: dict[str, Signature] = {}
 
@@ -91,32 +108,40 @@ class Table:
         Known without asking if nobody but this process can write, as every write then passes through `resized`; not
         when it is 0, so that a dropped collection is noticed.
         """
-        if self.connection.exclusive and (known := self.known_size.records):
+        if self.connection.exclusive and (known := self._counted.records):
             return known
-        ticket = self.known_size.ticket()
-        records = self.call("counting", self.raw.count)
-        self.known_size.keep(ticket, records)
-        return records
+        # While another thread writes, what is counted here may be old by the time it would be kept.
+        if not self.write_lock.acquire(blocking=False):
+            return self.call("counting", self.raw.count)
+        try:
+            counted = self.call("counting", self.raw.count)
+            self._counted.records, self._counted.when = counted, time.monotonic()
+            return counted
+        finally:
+            self.write_lock.release()
+
+    def last_count(self) -> tuple[int | None, bool]:
+        """The number of records when last counted, if it was, and whether that was so lately that it may be used.
+
+        This process's writes are seen at once; of those of others the contract promises no instant (3.8).
+        """
+        return self._counted.records, time.monotonic() - self._counted.when < _RECENT
 
     @contextmanager
-    def resized(self) -> Generator[tuple[int, Callable[[int], None]]]:
-        """Hold the write lock; gives the number of records, and takes by how many a write changed it."""
+    def resized(self) -> Generator[Callable[[int], None]]:
+        """Hold the write lock; the number of records is unknown while writing, then changed by the sum reported."""
         with self.write_lock:
             before = self.size()
+            self._counted.records = None
             change = 0
-            after: int | None = None
 
             def report(more: int) -> None:
                 nonlocal change
                 change += more
 
-            self.known_size.begin_write()
-            try:
-                yield before, report
-                if self.connection.exclusive:
-                    after = before + change
-            finally:
-                self.known_size.end_write(after)
+            yield report
+            if self.connection.exclusive:
+                self._counted.records = before + change
 
     # --- reading ----------------------------------------------------------------------------------------------
 

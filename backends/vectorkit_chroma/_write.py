@@ -24,9 +24,9 @@ LARGEST_UNMARKED_NORM: Final = 1.001
 
 def add(table: Table, batches: Iterable[Batch]) -> None:
     """Write new records (see `VectorBackend.add`)."""
-    with table.resized() as (before, resize):
+    with table.resized() as resize:
         source = iter(batches)
-        if before:
+        if table.size():
             # All ids are looked at before the first record is written, and the batches can be read only once.
             head = list(islice(source, 2))
             checked = _unstored(table, chain(head, source))
@@ -51,13 +51,13 @@ def _unstored(table: Table, batches: Iterable[Batch]) -> Iterator[Batch]:
 
 def upsert(table: Table, batches: Iterable[Batch]) -> None:
     """Write records, replacing those of the same id (see `VectorBackend.upsert`)."""
-    with table.resized() as (before, resize):
-        _Writer(table, resize).write(batches, new=not before)
+    with table.resized() as resize:
+        _Writer(table, resize).write(batches, new=not table.size())
 
 
 def update(table: Table, patches: Sequence[Patch]) -> None:
     """Change columns of stored records (see `VectorBackend.update`)."""
-    with table.resized() as (_, resize):
+    with table.resized() as resize:
         missing: list[str] = []
         for patch in patches:
             missing.extend(set(patch.ids).difference(table.present(patch.ids)))
@@ -71,7 +71,7 @@ def update(table: Table, patches: Sequence[Patch]) -> None:
 
 def delete(table: Table, where: Filter | None, ids: Sequence[str] | None) -> int:
     """Delete the records that match, and return their number (see `VectorBackend.delete`)."""
-    with table.resized() as (_, resize):
+    with table.resized() as resize:
         found = table.ids(table.select(where), within=ids)
         for page in chunks(found, PAGE):
             table.call("deleting from", table.raw.delete, ids=list(page))
