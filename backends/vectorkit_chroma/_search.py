@@ -75,10 +75,12 @@ class _Search:
         if exact is True or self._k > _MAX_INDEXED:
             return self._exactly(queries, self._table.size())
         known, recent = self._table.last_count()
-        if known is not None and not recent and not self._table.connection.exclusive:
-            return self._beside_counting(queries, known)
-        count = known if known and recent else self._table.size()
-        return self._by_index(queries) if count > EXACT_LIMIT else self._exactly(queries, count)
+        if known is None or self._table.connection.exclusive:
+            count = self._table.size()
+            return self._by_index(queries) if count > EXACT_LIMIT else self._exactly(queries, count)
+        if recent and known > EXACT_LIMIT:
+            return self._by_index(queries)
+        return self._beside_counting(queries, known)
 
     def _beside_counting(self, queries: FloatArray, guess: int) -> list[Ranking]:
         """Count the records anew, and meanwhile run the likely query."""
