@@ -93,11 +93,12 @@ class Preflight:
             self._fail(
                 f"the fixture make_backend returned {_named(make)}; it should return a function that opens a backend"
             )
+        make_one: Callable[[], Any] = make
         opened: list[VectorBackend] = []
 
         def open_backend() -> VectorBackend:
             try:
-                backend: VectorBackend = make()
+                backend: VectorBackend = make_one()
             except Exception as error:
                 self._fail(f"make_backend's function raised {type(error).__name__}: {error}", error)
             if self.first is None:
