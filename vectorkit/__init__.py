@@ -41,10 +41,11 @@ if TYPE_CHECKING:
     )
     from vectorkit.filters import F, Filter
     from vectorkit.memory import MemoryBackend
-    from vectorkit.protocol import Embedder, VectorBackend
+    from vectorkit.protocol import Embedder, TextSearchBackend, VectorBackend
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.types import (
         Batch,
+        Candidate,
         Capabilities,
         CollectionInfo,
         CollectionSpec,
@@ -65,6 +66,7 @@ __all__ = [
     "BackendTimeoutError",
     "BackendUnavailableError",
     "Batch",
+    "Candidate",
     "Capabilities",
     "Collection",
     "CollectionExistsError",
@@ -98,6 +100,7 @@ __all__ = [
     "Ranking",
     "Record",
     "RecordNotFoundError",
+    "TextSearchBackend",
     "UnsupportedError",
     "VectorBackend",
     "VectorKitError",
@@ -113,6 +116,7 @@ _MODULES = {
     "BackendTimeoutError": "vectorkit.errors",
     "BackendUnavailableError": "vectorkit.errors",
     "Batch": "vectorkit.types",
+    "Candidate": "vectorkit.types",
     "Capabilities": "vectorkit.types",
     "Collection": "vectorkit.collection",
     "CollectionExistsError": "vectorkit.errors",
@@ -146,6 +150,7 @@ _MODULES = {
     "Ranking": "vectorkit.types",
     "Record": "vectorkit.types",
     "RecordNotFoundError": "vectorkit.errors",
+    "TextSearchBackend": "vectorkit.protocol",
     "UnsupportedError": "vectorkit.errors",
     "VectorBackend": "vectorkit.protocol",
     "VectorKitError": "vectorkit.errors",
