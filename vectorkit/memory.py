@@ -13,9 +13,7 @@ from vectorkit.errors import (
     BackendError,
     CollectionExistsError,
     CollectionNotFoundError,
-    DuplicateIdError,
     InvalidArgumentError,
-    RecordNotFoundError,
     UnsupportedError,
 )
 from vectorkit.filters import Filter, evaluate
@@ -33,6 +31,7 @@ from vectorkit.types import (
     Ranking,
     Record,
 )
+from vectorkit.validation import already_stored, not_stored
 
 __all__ = ["MemoryBackend"]
 
@@ -123,11 +122,8 @@ class MemoryBackend:
         new = _rows(batches)
         with self._lock:
             rows = self._rows(collection)
-            if taken := sorted(new.keys() & rows.keys()):
-                raise DuplicateIdError(
-                    f"{len(taken):,} id(s) are stored already: {', '.join(map(repr, taken[:10]))}; "
-                    "nothing was written; use upsert to replace records"
-                )
+            if taken := new.keys() & rows.keys():
+                raise already_stored(taken)
             rows.update(new)
 
     def upsert(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
@@ -141,11 +137,8 @@ class MemoryBackend:
         with self._lock:
             rows = self._rows(collection)
             ids = [id for patch in patches for id in patch.ids]
-            if missing := sorted(id for id in ids if id not in rows):
-                raise RecordNotFoundError(
-                    f"{len(missing):,} id(s) are not stored: {', '.join(map(repr, missing[:10]))}; "
-                    "nothing was written; use upsert to add records"
-                )
+            if missing := [id for id in ids if id not in rows]:
+                raise not_stored(missing)
             for patch in patches:
                 for index, id in enumerate(patch.ids):
                     rows[id] = _patched(rows[id], patch, index)
