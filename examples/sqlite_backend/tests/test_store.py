@@ -159,6 +159,23 @@ def test_conditions_are_told_apart(code: int, expected: type[vk.BackendError]) -
     assert type(translate(error)) is expected
 
 
+def test_a_writer_waits_for_another_one_and_says_when_it_gives_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """8.1 Reading does not wait; what could not be written was not."""
+    monkeypatch.setattr("vectorkit_sqlite._sessions.PATIENCE", 0.05)
+    path = tmp_path / "store.db"
+    with vk.connect(f"sqlite:{path}") as store, contextlib.closing(sqlite3.connect(path)) as other:
+        docs = store.create_collection("docs", dimension=2)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(vk.BackendTimeoutError, match="another process is writing"):
+            docs.add(ids=["a"], embeddings=[[1, 0]])
+        assert docs.count() == 0
+        other.rollback()
+        docs.add(ids=["a"], embeddings=[[1, 0]])
+        assert docs.count() == 1
+
+
 def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     """8.3 The message says what to do, and the file stays as it was."""
     (tmp_path / "notes.txt").write_text("no database " * 100)
