@@ -13,9 +13,7 @@ from vectorkit.errors import (
     BackendError,
     CollectionExistsError,
     CollectionNotFoundError,
-    DuplicateIdError,
     InvalidArgumentError,
-    RecordNotFoundError,
 )
 from vectorkit.filters import Filter
 from vectorkit.ranking import rank
@@ -31,6 +29,7 @@ from vectorkit.types import (
     Ranking,
     Record,
 )
+from vectorkit.validation import already_stored, not_stored
 
 __all__ = ["MemoryBackend"]
 
@@ -111,11 +110,8 @@ class MemoryBackend:
         new = rows_of(batches)
         with self._lock:
             stored = self._live(collection)
-            if taken := sorted(new.keys() & stored.rows.keys()):
-                raise DuplicateIdError(
-                    f"{len(taken):,} id(s) are stored already: {', '.join(map(repr, taken[:10]))}; "
-                    "nothing was written; use upsert to replace records"
-                )
+            if taken := new.keys() & stored.rows.keys():
+                raise already_stored(taken)
             stored.put(new)
 
     def upsert(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
@@ -129,11 +125,8 @@ class MemoryBackend:
         with self._lock:
             stored = self._live(collection)
             ids = [id for patch in patches for id in patch.ids]
-            if missing := sorted(id for id in ids if id not in stored.rows):
-                raise RecordNotFoundError(
-                    f"{len(missing):,} id(s) are not stored: {', '.join(map(repr, missing[:10]))}; "
-                    "nothing was written; use upsert to add records"
-                )
+            if missing := [id for id in ids if id not in stored.rows]:
+                raise not_stored(missing)
             stored.put(
                 {id: patched(stored.rows[id], patch, index) for patch in patches for index, id in enumerate(patch.ids)}
             )
