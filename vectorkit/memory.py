@@ -1,7 +1,7 @@
 """`MemoryBackend`: everything in this process, exact. It is the reference the other backends are compared with."""
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
@@ -163,7 +163,7 @@ class MemoryBackend:
         """See `VectorBackend.get`."""
         with self._lock:
             rows = self._rows(collection)
-            found = islice(_matching(rows, ids, where), offset, None if limit is None else offset + limit)
+            found = islice(self._matching(rows, ids, where), offset, None if limit is None else offset + limit)
             return [_record(id, rows[id], include_embeddings) for id in found]
 
     def scan(
@@ -176,7 +176,7 @@ class MemoryBackend:
     ) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`."""
         with self._lock:
-            ids = list(_matching(self._rows(collection), None, where))
+            ids = list(self._matching(self._rows(collection), None, where))
         for start in range(0, len(ids), batch_size):
             page = ids[start : start + batch_size]
             yield self.get(collection, ids=page, where=where, include_embeddings=include_embeddings)
@@ -184,7 +184,7 @@ class MemoryBackend:
     def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
         """See `VectorBackend.count`."""
         with self._lock:
-            return sum(1 for _ in _matching(self._rows(collection), None, where))
+            return sum(1 for _ in self._matching(self._rows(collection), None, where))
 
     def delete(
         self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
@@ -192,7 +192,7 @@ class MemoryBackend:
         """See `VectorBackend.delete`."""
         with self._lock:
             rows = self._rows(collection)
-            found = list(_matching(rows, ids, where))
+            found = list(self._matching(rows, ids, where))
             for id in found:
                 del rows[id]
             return len(found)
@@ -210,7 +210,7 @@ class MemoryBackend:
         """See `VectorBackend.search`."""
         with self._lock:
             rows = self._rows(collection)
-            ids = list(_matching(rows, None, where))
+            ids = list(self._matching(rows, None, where))
             found = [rows[id] for id in ids]
         vectors = np.array([row.embedding for row in found], dtype=np.float32).reshape(-1, collection.dimension)
         return [
@@ -255,6 +255,17 @@ class MemoryBackend:
             )
         return stored.rows
 
+    def _matching(self, rows: Mapping[str, _Row], ids: Sequence[str] | None, where: Filter | None) -> Iterator[str]:
+        names = sorted(rows) if ids is None else [id for id in ids if id in rows]
+        if where is None:
+            return iter(names)
+        test = self._test(where)
+        return (id for id in names if test(rows[id].document, rows[id].metadata))
+
+    def _test(self, where: Filter) -> Callable[[str | None, Metadata], bool]:
+        """What a filter means; the faults of `vectorkit.testing` mean something else by it."""
+        return evaluate(where)
+
 
 def _rows(batches: Iterable[Batch]) -> dict[str, _Row]:
     return {
@@ -275,14 +286,6 @@ def _patched(row: _Row, patch: Patch, index: int) -> _Row:
         new = patch.metadatas[index]
         row = row._replace(metadata={**row.metadata, **new} if patch.merge else new)
     return row
-
-
-def _matching(rows: Mapping[str, _Row], ids: Sequence[str] | None, where: Filter | None) -> Iterator[str]:
-    names = sorted(rows) if ids is None else [id for id in ids if id in rows]
-    if where is None:
-        return iter(names)
-    test = evaluate(where)
-    return (id for id in names if test(rows[id].document, rows[id].metadata))
 
 
 def _record(id: str, row: _Row, include_embeddings: bool) -> Record:
