@@ -44,6 +44,11 @@ def test_installed_entry_points_equal_those_of_pyproject() -> None:
     assert {point.name: point.value for point in entry_points(group="vectorkit.backends")} == declared
 
 
+def test_the_command_is_installed() -> None:
+    installed = {point.name: point.value for point in entry_points(group="console_scripts")}
+    assert PYPROJECT["project"]["scripts"].items() <= installed.items()
+
+
 def test_the_core_imports_no_adapter_and_no_client_library() -> None:
     banned = {*ADAPTERS, "psycopg", "pgvector", "chromadb", "openai", "torch"}
     for path in (ROOT / "vectorkit").rglob("*.py"):
