@@ -23,7 +23,7 @@ from vectorkit.testing.faults import (
 from vectorkit.testing.faults._backend import FaultyBackend
 from vectorkit.testing.faults._store import FaultyCollection, FaultyStore
 
-__all__ = ["FAULTS", "Fault", "open_store", "rule"]
+__all__ = ["FAULTS", "Fault", "FaultyBackend", "open_store", "rule"]
 
 Fault: TypeAlias = type[FaultyBackend] | type[FaultyCollection] | type[FaultyStore]
 

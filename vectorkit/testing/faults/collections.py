@@ -102,19 +102,18 @@ class StaleHandlesWork(FaultyBackend):
 
 
 class DropLeavesTheRecords(FaultyBackend):
-    """1.6 Drops a collection's entry and not its records, which the next one of that name then has."""
+    """1.6 Drops a collection's entry and not its records, which the next one of that name and dimension then has."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._left: dict[str, Any] = {}
+        self._left: dict[tuple[str, int], dict[str, Any]] = {}
 
     def drop_collection(self, name: str) -> None:
-        left = self._stored.get(name)
+        info = self.open_collection(name)
+        self._left[name, info.dimension] = {**self._rows(info)}
         super().drop_collection(name)
-        self._left[name] = left
 
     def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
         info = super().create_collection(spec)
-        if spec.name in self._left:
-            self._stored[spec.name].rows = self._left[spec.name].rows
+        self._rows(info).update(self._left.get((spec.name, spec.dimension), {}))
         return info

@@ -65,11 +65,11 @@ class ComparesInFloat64(FaultyConditions):
         return float(value) if is_small_enough else value
 
 
-class FalsyIsNoValue(FaultyConditions):
+class FalsyIsNoValue(FaultyFilters):
     """5.4 0, False and `""` are no value, as where a client asks `if value`."""
 
-    def _taken(self, value: Any) -> Any:
-        return value or None
+    def _compare(self, condition: Compare, metadata: Metadata) -> bool:
+        return super()._compare(condition, {key: value for key, value in metadata.items() if value})
 
 
 class TruncatesOperands(FaultyFilters):

@@ -157,8 +157,10 @@ class ReadsWildcards(FaultyFilters):
     """5.11 `%` stands for any text and `_` for any character, as in `LIKE` whose operand was not escaped."""
 
     def _contains(self, text: str, document: str | None) -> bool:
-        pattern = re.escape(text).replace("%", ".*").replace("_", ".")
-        return document is not None and re.search(pattern, document, re.DOTALL) is not None
+        if document is None or not {"%", "_"} & {*text}:
+            return super()._contains(text, document)
+        pattern = re.escape(text.strip("%")).replace("%", ".*").replace("_", ".")
+        return re.search(pattern, document, re.DOTALL) is not None
 
 
 class FiltersDocumentsByWord(FaultyFilters):
