@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -142,13 +143,14 @@ class StripsNul(FaultyCollection):
 
 
 class LeavesKeysInTheCallersMetadata(FaultyCollection):
-    """2.7 Writes a key of its own into the dicts that it was given, and takes it out of what it returns."""
+    """2.7 Writes a key of its own into the dicts that it was given, as clients do that store the text there."""
 
     def _bent_columns(self, columns: dict[str, Any]) -> dict[str, Any]:
+        written = {**columns, "metadatas": deepcopy(columns.get("metadatas"))}
         for metadata in columns.get("metadatas") or ():
             if is_dict(metadata):
                 metadata["text"] = None
-        return columns
+        return written
 
 
 class PopsTheFilter(FaultyCollection):

@@ -44,7 +44,7 @@ class OneTooMany(FaultyBackend):
 
 
 class OneTooFew(FaultyBackend):
-    """6.1 k - 1 come back: the nearest is taken for the query itself and left out when it is as near as can be."""
+    """6.1 k - 1 come back where the nearest is at distance 0: it is taken for the query itself, and left out."""
 
     def _bent_hits(self, hits: list[Hit], collection: CollectionInfo) -> list[Hit]:
         return [hit for at, hit in enumerate(hits) if at or hit.distance]
