@@ -9,10 +9,13 @@ from vectorkit.registry import open_backend
 from vectorkit.testing import BackendConformance
 from vectorkit.testing._fixtures import BackendFactory
 
-__all__ = ["URL", "TestBackend"]
+__all__ = ["NAME", "URL", "TestBackend"]
 
 URL = pytest.StashKey[str]()
 """Where the URL is, in the stash of pytest's configuration."""
+
+NAME = pytest.StashKey[str]()
+"""Where the backend's name is, of one that was used: it may then know the version of its server."""
 
 
 class TestBackend(BackendConformance):
@@ -29,6 +32,8 @@ class TestBackend(BackendConformance):
             return opened[-1]
 
         yield make
+        if opened:
+            request.config.stash[NAME] = opened[0].name
         # A store that is a new one each time it is opened has nothing left to drop.
         if opened and (opened[0].capabilities.persistent or opened[0].capabilities.multi_process):
             last = open_backend(url)

@@ -162,8 +162,8 @@ def run(
     """
     backend = open_backend(url)
     try:
-        name, capabilities = backend.name, backend.capabilities
         held = [info.name for info in backend.list_collections()]
+        capabilities = backend.capabilities
     finally:
         backend.close()
     if held:
@@ -181,7 +181,7 @@ def run(
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise VectorKitError(f"the suite could not be run: pytest ended with {status!r}; its output is above")
     return Report(
-        backend=name,
+        backend=recorder.backend,
         scheme=url.partition(":")[0],
         capabilities=capabilities,
         versions={
@@ -236,6 +236,7 @@ class _Recorder:
     ) -> None:
         self.results: list[Result] = []
         self.unknown: list[str] = []
+        self.backend = url.partition(":")[0]
         self._url = url
         self._deviations = deviations
         self._on_result = on_result
@@ -255,6 +256,12 @@ class _Recorder:
         for item in items:
             if mark := deviation(item.name, self._deviations):
                 item.add_marker(mark)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Note what the backend calls itself."""
+        from vectorkit.testing._by_url import NAME
+
+        self.backend = session.config.stash.get(NAME, self.backend)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
