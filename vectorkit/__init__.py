@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from vectorkit.filters import F, Filter
     from vectorkit.memory import MemoryBackend
+    from vectorkit.progress import Ingested
     from vectorkit.protocol import Embedder, TextSearchBackend, VectorBackend
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.types import (
@@ -84,6 +85,7 @@ __all__ = [
     "Filter",
     "FloatArray",
     "Hit",
+    "Ingested",
     "InvalidArgumentError",
     "InvalidFilterError",
     "InvalidIdError",
@@ -136,6 +138,7 @@ _MODULES = {
     "Hit": "vectorkit.types",
     "Json": "vectorkit.types",
     "Metadata": "vectorkit.types",
+    "Ingested": "vectorkit.progress",
     "InvalidArgumentError": "vectorkit.errors",
     "InvalidFilterError": "vectorkit.errors",
     "InvalidIdError": "vectorkit.errors",

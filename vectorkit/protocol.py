@@ -291,7 +291,7 @@ class Embedder(Protocol):
             float32 array of shape `(len(texts), dimension)`, in the order of the texts.
 
         Raises:
-            EmbeddingError: A text cannot be embedded; the message says which and why.
+            EmbeddingError: A text cannot be embedded; the message says why, and `index` which.
         """
         ...
 

@@ -80,6 +80,8 @@ class TextEmbedder:
 
     def embed_documents(self, texts: Sequence[str]) -> FloatArray:
         """One row a text."""
+        if self.refuses is not None and self.refuses in texts:
+            raise EmbeddingError("this text cannot be embedded; give another", index=list(texts).index(self.refuses))
         return np.array([self.embed_query(text) for text in texts], dtype=np.float32).reshape(-1, 8)
 
     def embed_query(self, text: str) -> FloatArray:
