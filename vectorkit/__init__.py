@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from vectorkit.filters import F, Filter
     from vectorkit.memory import MemoryBackend
     from vectorkit.progress import Ingested
-    from vectorkit.protocol import Embedder, TextSearchBackend, VectorBackend
+    from vectorkit.protocol import Embedder, ReplacingBackend, TextSearchBackend, VectorBackend
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.types import (
         Batch,
@@ -102,6 +102,7 @@ __all__ = [
     "Ranking",
     "Record",
     "RecordNotFoundError",
+    "ReplacingBackend",
     "TextSearchBackend",
     "UnsupportedError",
     "VectorBackend",
@@ -153,6 +154,7 @@ _MODULES = {
     "Ranking": "vectorkit.types",
     "Record": "vectorkit.types",
     "RecordNotFoundError": "vectorkit.errors",
+    "ReplacingBackend": "vectorkit.protocol",
     "TextSearchBackend": "vectorkit.protocol",
     "UnsupportedError": "vectorkit.errors",
     "VectorBackend": "vectorkit.protocol",

@@ -18,7 +18,7 @@ from vectorkit.searching import Searching, as_count
 from vectorkit.types import Batch, CollectionInfo, Record
 from vectorkit.validation import check_choice, short
 
-__all__ = ["BATCH", "Ids", "Ingesting", "Run", "content_id"]
+__all__ = ["BATCH", "Ids", "Ingesting", "Run", "as_batch_size", "content_id"]
 
 Ids: TypeAlias = Literal["given", "content"]
 """Where the ids of an ingest come from."""
@@ -79,12 +79,18 @@ class Ingesting(Searching):
         if isinstance(source, str | bytes | Record) or is_mapping(source) or not is_iterable(source):
             raise InvalidArgumentError(f"source is an iterable of Record or str, not {type(source).__name__}")
         check_choice(ids, _IDS, "ids")
-        batch_size = as_count(batch_size, "batch_size")
-        if batch_size < 1:
-            raise InvalidArgumentError("batch_size is an int >= 1, not 0")
+        batch_size = as_batch_size(batch_size)
         total = length_of(source)
         with reporting(progress, total, f"ingesting into {self.name}") as report:
             return Run(self._backend, self._info, self._intake, ids, batch_size, report, total).take_in(source)
+
+
+def as_batch_size(value: object) -> int:
+    """Return a number of records that are taken at once, or raise `InvalidArgumentError`."""
+    size = as_count(value, "batch_size")
+    if size < 1:
+        raise InvalidArgumentError("batch_size is an int >= 1, not 0")
+    return size
 
 
 class Run:
@@ -140,8 +146,8 @@ class Run:
                     raise
         except BaseException as error:
             error.add_note(
-                f"ingest: of {self._read:,} records read {self._written:,} were written to {self._info.name!r}, and "
-                f"{self._unchanged:,} were there; the same call on the same source goes on from there"
+                f"of {self._read:,} records read {self._written:,} were written to collection {self._info.name!r}, and "
+                f"{self._unchanged:,} were there; they stay, and the same call goes on from there"
             )
             raise
         return self._counts()

@@ -224,12 +224,14 @@ def _check_embedder(info: CollectionInfo, given: EmbedderIdentity) -> None:
     if stored is None:
         raise CollectionMismatchError(
             f"collection {info.name!r} was created without an embedder, so its vectors cannot be known to come from "
-            f"{given.model!r}; open it without embedder= and search with vectors, or fill a new collection"
+            f"{given.model!r}; open it without embedder= and search with vectors, or have its documents embedded: "
+            f"get_collection({info.name!r}).reembed(embedder)"
         )
     if stored != given:
         raise CollectionMismatchError(
             f"collection {info.name!r} was created with embedder {_named(stored)}, not {_named(given)}: their vectors "
-            "do not compare; open it with the former, or embed its documents anew into another collection"
+            f"do not compare; open it with the former, or embed its documents anew: "
+            f"get_collection({info.name!r}).reembed(embedder)"
         )
     if stored.revision and given.revision and stored.revision != given.revision:
         warnings.warn(

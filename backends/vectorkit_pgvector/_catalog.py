@@ -185,6 +185,23 @@ class Catalog:
             raise _not_found(name)
         session.run(Statement(f"DROP TABLE IF EXISTS {info.location}"))
 
+    def replace(self, session: Session, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
+        """See `ReplacingBackend.replace_collection`."""
+        place = "WHERE name = $1::text AND generation = $2::bigint"
+        if not session.run(
+            Statement(f"DELETE FROM {self._registry} {place}", [old.name, int(old.generation)])
+        ) or not session.run(
+            Statement(f"UPDATE {self._registry} SET name = $3::text {place}", [new.name, int(new.generation), old.name])
+        ):
+            raise CollectionNotFoundError(
+                f"collection {old.name!r} or {new.name!r} was dropped since it was opened; open or create it again"
+            )
+        info = self.open(session, old.name)
+        session.run(Statement(f"DROP TABLE IF EXISTS {old.location}"))
+        name = info.location.removeprefix(f"{quote(self._schema)}.")
+        session.run(Statement(f"ALTER TABLE {new.location} RENAME TO {name}"))
+        return info
+
     @property
     def _select(self) -> str:
         return f"SELECT {_COLUMNS} FROM {self._registry}"
