@@ -82,7 +82,8 @@ class TextEmbedder:
         """One row a text."""
         if self.refuses is not None and self.refuses in texts:
             raise EmbeddingError("this text cannot be embedded; give another", index=list(texts).index(self.refuses))
-        return np.array([self.embed_query(text) for text in texts], dtype=np.float32).reshape(-1, 8)
+        vectors = [self.embed_query(text) for text in texts]
+        return np.array(vectors, dtype=np.float32).reshape(-1, self.identity.dimension)
 
     def embed_query(self, text: str) -> FloatArray:
         """The vector of one text."""
