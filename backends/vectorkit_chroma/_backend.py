@@ -140,6 +140,7 @@ class ChromaBackend:
         with connection.lock:
             info = info_of(self._named(name))
             with mapped("dropping", f"collection {name!r} of {connection.place}"):
+                finish_all(connection.client)
                 connection.client.delete_collection(name)
             connection.shared.pop(info.generation, None)
 
@@ -152,6 +153,7 @@ class ChromaBackend:
                 if str(found.id) != info.generation:
                     raise gone(info)
             with mapped("replacing", f"collection {old.name!r} of {connection.place}"):
+                finish_all(connection.client)
                 put_in_place(connection.client, *raw)
             for info in (old, new):
                 connection.shared.pop(info.generation, None)

@@ -1,8 +1,8 @@
 """Putting one collection in the place of another.
 
 Chroma can only do that in steps: the old one is renamed and marked, the new one takes its name, the old one is deleted.
-The first step decides. Whoever next looks for a name, or for all of them, finishes what a process died in; to others a
-marked collection is none of this library's.
+The first step decides. Whoever next looks for a name that is missing, lists, creates, drops or replaces finishes what a
+process died in; to all others a marked collection is none of this library's.
 """
 
 import json
@@ -40,13 +40,13 @@ def finish_all(client: Client) -> bool:
 def _finish(client: Client, old: RawCollection, collections: Sequence[RawCollection]) -> None:
     mark: dict[str, Any] = json.loads((old.metadata or {})[_KEY])
     new = next((raw for raw in collections if str(raw.id) == mark["by"]), None)
-    try:
-        if new is None:
-            raise NotFoundError
-        if new.name != mark["name"] and all(raw.name != mark["name"] for raw in collections):
+    if all(raw.name != mark["name"] for raw in collections):
+        try:
+            if new is None:
+                raise NotFoundError
             new.modify(name=mark["name"], metadata=metadata_of(replace(info_of(new).spec, name=mark["name"])))
-    except NotFoundError:  # another process dropped it meanwhile
-        old.modify(name=mark["name"], metadata=mark["metadata"])
-        return
+        except NotFoundError:  # another process dropped it before it had the name
+            old.modify(name=mark["name"], metadata=mark["metadata"])
+            return
     with suppress(NotFoundError):  # another process finished it too
         client.delete_collection(old.name)
