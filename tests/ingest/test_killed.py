@@ -81,15 +81,16 @@ class Place:
     def open(self) -> AbstractContextManager[vk.VectorStore]:
         return vk.VectorStore(self._open())
 
-    def run(self, code: str, *arguments: str, until: Callable[[list[int]], bool], wait: float) -> bool:
-        """Run until it says something that fits and a time has passed, kill it, and return whether it had ended."""
+    def run(self, code: str, *arguments: str, until: int, wait: float) -> bool:
+        """Run until it says that so many are there and a time has passed, kill it; return whether it had ended."""
         command = [sys.executable, "-c", code, *self.arguments, *arguments]
         environment = {**os.environ, "PGAPPNAME": self.arguments[2]}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             for line in process.stdout:
-                if until(json.loads(line)):
+                _, unchanged, _, written = json.loads(line)
+                if unchanged + written >= until:
                     break
             try:
                 process.wait(wait)
@@ -136,9 +137,7 @@ def test_an_ingest_that_is_killed_goes_on_where_it_stopped(place: Place, ids: An
     stored = 0
     for _ in range(4):
         more = stored + BATCH * moments.randrange(1, 5)
-        ended = place.run(
-            INGEST, ids, until=lambda counts, more=more: counts[1] + counts[3] >= more, wait=moments.uniform(0, 0.15)
-        )
+        ended = place.run(INGEST, ids, until=more, wait=moments.uniform(0, 0.15))
         assert not ended
         with place.open() as store:
             left = contents(store.get_collection("docs"))
@@ -166,7 +165,8 @@ def test_a_reembed_that_is_killed_goes_on_where_it_stopped(place: Place) -> None
     stored = 0
     for _ in range(3):
         more = stored + BATCH * moments.randrange(1, 6)
-        place.run(REEMBED, until=lambda counts, more=more: counts[1] + counts[3] >= more, wait=moments.uniform(0, 0.15))
+        ended = place.run(REEMBED, until=more, wait=moments.uniform(0, 0.15))
+        assert not ended
         with place.open() as store:
             assert contents(store.get_collection("docs", embedder=HashEmbedder(32))) == before
             (beside,) = [info.name for info in store.list_collections() if info.name != "docs"]

@@ -15,10 +15,14 @@ from vectorkit.types import FloatArray
 PATIENCE = 30.0
 
 
+def nothing(_: object) -> None:
+    """Do nothing."""
+
+
 class Watched(MemoryBackend):
     """The reference; does something before each write, and says which batches were written."""
 
-    def __init__(self, before: Callable[[Batch], object] = lambda batch: None) -> None:
+    def __init__(self, before: Callable[[Batch], object] = nothing) -> None:
         super().__init__()
         self.before = before
         self.written: list[list[str]] = []
@@ -37,7 +41,7 @@ class Embedder:
 
     identity = EmbedderIdentity("test", "ones", 2)
 
-    def __init__(self, before: Callable[[Sequence[str]], object] = lambda texts: None) -> None:
+    def __init__(self, before: Callable[[Sequence[str]], object] = nothing) -> None:
         self.before = before
         self.calls: list[list[str]] = []
 
@@ -123,7 +127,7 @@ def test_an_error_of_the_write_comes_before_that_of_the_next_batch() -> None:
         "and the same call goes on from there"
     ]
     assert docs.count() == 20
-    backend.before = lambda batch: None
+    backend.before = nothing
     with pytest.raises(vk.EmbeddingError) as refused:
         docs.ingest(records(50), batch_size=10)
     assert "embedding 10 records, '030' to '039', failed: the embedder failed: ValueError: too long" in str(
@@ -164,7 +168,7 @@ def test_ctrl_c_while_embedding_leaves_whole_batches() -> None:
         docs.ingest(records(50), batch_size=10)
     assert "20 were written" in raised.value.__notes__[0]
     assert docs.count() == 20
-    embedder.before = lambda texts: None
+    embedder.before = nothing
     assert docs.ingest(records(50), batch_size=10).unchanged == 20
     assert docs.count() == 50
 

@@ -72,11 +72,12 @@ def test_a_replacement_in_the_callers_transaction_is_the_callers(postgres_url: s
 
 def test_the_registry_and_the_tables_agree_after_a_replacement(postgres_url: str, schema: str) -> None:
     """Plain SQL finds the records in the table that the registry names, and no table is left of the old one."""
-    store = vk.VectorStore(PgVectorBackend(postgres_url, schema=schema))
+    backend = PgVectorBackend(postgres_url, schema=schema)
+    store = vk.VectorStore(backend)
     docs = store.create_collection("docs", dimension=2)
     beside = store.create_collection("beside", dimension=2)
     beside.add(ids=["new"], embeddings=[[1, 2]])
-    info = store.backend.replace_collection(docs.info(), beside.info())  # type: ignore[attr-defined]
+    info = backend.replace_collection(docs.info(), beside.info())
     store.close()
     tables: LiteralString = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY 1"
     with psycopg.connect(postgres_url) as connection:
