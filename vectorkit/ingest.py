@@ -55,7 +55,8 @@ class Ingesting(Searching):
 
         Args:
             source: Records, or with `ids="content"` also documents alone. Any iterable; read once, in this thread.
-            ids: `"given"`: those of the records. `"content"`: ids made of document and metadata, whatever id a record
+            ids: `"given"`: those of the records; one that was made without an id has a random one, which no later call
+                knows. `"content"`: ids made of document and metadata, whatever id a record
                 has, so that the same content is one record, stored once, on every machine. (Documents that are equal
                 but for their metadata, such as their place in a book, are two. One that is changed is a new record; the
                 old one stays.) Such an id is the first 32 hexadecimal digits of the SHA-256 of the JSON text
