@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -12,12 +12,14 @@ from vectorkit.errors import (
     InvalidArgumentError,
     InvalidIdError,
     InvalidNameError,
+    RecordNotFoundError,
 )
 from vectorkit.types import Metric
 
 __all__ = [
     "MAX_DIMENSION",
     "MetricName",
+    "already_stored",
     "as_list",
     "as_metric",
     "check_choice",
@@ -30,6 +32,7 @@ __all__ = [
     "check_score",
     "check_text",
     "check_unique",
+    "not_stored",
     "plain_text",
     "short",
 ]
@@ -166,6 +169,30 @@ def check_unique(ids: Sequence[str]) -> None:
         (twice if id in seen else seen).add(id)
     raise DuplicateIdError(
         f"{len(twice):,} id(s) are named more than once in this call: {_first_ten(twice)}; nothing was written"
+    )
+
+
+def already_stored(ids: Collection[str], count: int | None = None) -> DuplicateIdError:
+    """Return the error with which a backend's `add` refuses ids that are stored (rule 3.2).
+
+    Args:
+        ids: Those of the call that are stored; the message lists the first ten.
+        count: How many there are, if `ids` holds no more than the first of them.
+    """
+    return DuplicateIdError(
+        f"{len(ids) if count is None else count:,} id(s) are stored already: {_first_ten(ids)}; nothing was written; "
+        "use upsert to replace records"
+    )
+
+
+def not_stored(ids: Collection[str]) -> RecordNotFoundError:
+    """Return the error with which a backend's `update` refuses ids that are not stored (rule 3.4).
+
+    Args:
+        ids: Those of the call that are missing; the message lists the first ten.
+    """
+    return RecordNotFoundError(
+        f"{len(ids):,} id(s) are not stored: {_first_ten(ids)}; nothing was written; use upsert to add records"
     )
 
 

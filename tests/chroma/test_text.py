@@ -183,7 +183,8 @@ def test_hybrid_search_by_the_index_gives_every_candidate_both_scores(server: vk
             embeddings=vectors,
         )
     query: dict[str, Any] = {"mode": "hybrid", "vector": [1.0] * 8, "k": 20}
-    everything = {hit.id: hit for hit in copy.search("w7", **{**query, "k": 2500})}
+    every: dict[str, Any] = {**query, "k": 2500}
+    everything = {hit.id: hit for hit in copy.search("w7", **every)}
     for exact in (None, False, True):
         hits = docs.search("w7", **query, exact=exact)
         assert len(hits) == 20

@@ -48,7 +48,14 @@ def test_nothing_but_the_packages_is_in_the_wheel(wheel_names: list[str]) -> Non
 
 def test_installed_entry_points_equal_those_of_pyproject() -> None:
     declared = PYPROJECT["project"]["entry-points"]["vectorkit.backends"]
-    assert {point.name: point.value for point in entry_points(group="vectorkit.backends")} == declared
+    installed = entry_points(group="vectorkit.backends")
+    ours = {point.name: point.value for point in installed if point.dist and point.dist.name == "vectorkit-db"}
+    assert ours == declared
+
+
+def test_the_command_is_installed() -> None:
+    installed = {point.name: point.value for point in entry_points(group="console_scripts")}
+    assert PYPROJECT["project"]["scripts"].items() <= installed.items()
 
 
 def test_the_core_imports_no_adapter_and_no_client_library() -> None:
