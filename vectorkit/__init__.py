@@ -40,8 +40,9 @@ if TYPE_CHECKING:
         VectorKitError,
     )
     from vectorkit.filters import F, Filter
+    from vectorkit.indexes import HNSW, IndexProgress, IVFFlat
     from vectorkit.memory import MemoryBackend
-    from vectorkit.protocol import Embedder, VectorBackend
+    from vectorkit.protocol import Embedder, IndexedBackend, VectorBackend
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.types import (
         Batch,
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
         Record,
     )
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "BackendError",
     "BackendPermissionError",
     "BackendTimeoutError",
@@ -81,7 +82,11 @@ __all__ = [
     "F",
     "Filter",
     "FloatArray",
+    "HNSW",
     "Hit",
+    "IVFFlat",
+    "IndexProgress",
+    "IndexedBackend",
     "InvalidArgumentError",
     "InvalidFilterError",
     "InvalidIdError",
@@ -129,9 +134,13 @@ _MODULES = {
     "F": "vectorkit.filters",
     "Filter": "vectorkit.filters",
     "FloatArray": "vectorkit.types",
+    "HNSW": "vectorkit.indexes",
     "Hit": "vectorkit.types",
+    "IVFFlat": "vectorkit.indexes",
     "Json": "vectorkit.types",
     "Metadata": "vectorkit.types",
+    "IndexProgress": "vectorkit.indexes",
+    "IndexedBackend": "vectorkit.protocol",
     "InvalidArgumentError": "vectorkit.errors",
     "InvalidFilterError": "vectorkit.errors",
     "InvalidIdError": "vectorkit.errors",

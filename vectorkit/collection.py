@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vectorkit import filters
 from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
+from vectorkit.indexing import IndexMethods
 from vectorkit.intake import Intake, spooled
 from vectorkit.metadata import as_metadata
 from vectorkit.protocol import Embedder, VectorBackend
@@ -33,15 +34,14 @@ _MANY: Final = 2**31 - 1
 """More records than one result can hold."""
 
 
-class Collection:
+class Collection(IndexMethods):
     """Records of one dimension and metric; made by `VectorStore`.
 
     Every method may raise `CollectionNotFoundError`, when this very collection was dropped, and `BackendError`.
     """
 
     def __init__(self, backend: VectorBackend, info: CollectionInfo, embedder: Embedder | None) -> None:
-        self._backend = backend
-        self._info = info
+        super().__init__(backend, info)
         self._intake = Intake(info.spec, embedder)
 
     def __repr__(self) -> str:
@@ -58,7 +58,7 @@ class Collection:
         return self._intake.embedder
 
     def info(self) -> CollectionInfo:
-        """Return what the collection was created with, and where its records are."""
+        """Return what the collection was created with, its index as this object knows it, and where its records are."""
         return self._info
 
     def add(

@@ -7,10 +7,11 @@ cause, and every method that takes a `CollectionInfo` raises `CollectionNotFound
 (of that `generation`) is gone, also when another of its name has been created since (1.6).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 from vectorkit.filters import Filter
+from vectorkit.indexes import Index, IndexProgress
 from vectorkit.types import (
     Batch,
     Capabilities,
@@ -23,7 +24,7 @@ from vectorkit.types import (
     Record,
 )
 
-__all__ = ["Embedder", "VectorBackend"]
+__all__ = ["Embedder", "IndexedBackend", "VectorBackend"]
 
 
 @runtime_checkable
@@ -191,6 +192,55 @@ class VectorBackend(Protocol):
 
     def close(self) -> None:
         """Release what the backend holds; calling it again does nothing. Other methods then raise `BackendError`."""
+        ...
+
+
+@runtime_checkable
+class IndexedBackend(VectorBackend, Protocol):
+    """A store whose vector indexes can be built and dropped while it is in use. What lacks them implements nothing."""
+
+    def create_index(
+        self,
+        collection: CollectionInfo,
+        index: Index,
+        *,
+        progress: Callable[[IndexProgress], object] | None = None,
+    ) -> CollectionInfo:
+        """Give a collection an index in place of the one it has, if any; nothing happens if it has this very one.
+
+        The collection is searched, and right, meanwhile. Where there are too few records for an index to be of use, it
+        is built as soon as there are enough.
+
+        Args:
+            collection: Which.
+            index: The index.
+            progress: Called now and then, in the calling thread; what it raises ends the building and passes through.
+
+        Returns:
+            The collection, with this index.
+
+        Raises:
+            UnsupportedError: The store has no such index, cannot hold vectors of this dimension in it, or cannot report
+                its progress here.
+            BackendError: An index of this collection is being built already.
+        """
+        ...
+
+    def drop_index(self, collection: CollectionInfo) -> CollectionInfo:
+        """Drop the index, if there is one: every search compares all records from then on.
+
+        Returns:
+            The collection, without an index.
+
+        Raises:
+            BackendError: It is being built.
+        """
+        ...
+
+    def reindex(
+        self, collection: CollectionInfo, *, progress: Callable[[IndexProgress], object] | None = None
+    ) -> CollectionInfo:
+        """Build the index of a collection, which has one, anew; arguments, result and errors as of `create_index`."""
         ...
 
 

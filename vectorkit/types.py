@@ -8,6 +8,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from vectorkit.indexes import HNSW, Index
+
 __all__ = [
     "Batch",
     "Capabilities",
@@ -108,14 +110,15 @@ class EmbedderIdentity:
 
 @dataclass(frozen=True, slots=True)
 class CollectionSpec:
-    """What a collection is created with. None of it changes afterwards.
+    """What a collection is created with. None of it changes afterwards but the index.
 
     Attributes:
         name: 3 to 48 characters of `[a-zA-Z0-9_-]`, first and last one a letter or digit.
         metric: The metric.
         dimension: Length of the vectors, 1 to 16,000.
         embedder: Identity of the embedder, or None if the caller gives vectors.
-        index: The kind of vector index wanted; a backend with one kind only has nothing to choose.
+        index: The vector index wanted, or None to compare all records in every search. A backend that has no index, and
+            so compares them anyway, has nothing to choose.
         text_index: Whether there is a text index.
         language: Language of the text analysis.
     """
@@ -124,7 +127,7 @@ class CollectionSpec:
     metric: Metric
     dimension: int
     embedder: EmbedderIdentity | None = None
-    index: Literal["hnsw", "none"] = "hnsw"
+    index: Index | None = field(default_factory=HNSW)
     text_index: bool = False
     language: str = "english"
 

@@ -22,7 +22,7 @@ from vectorkit.errors import (
     RecordNotFoundError,
     VectorKitError,
 )
-from vectorkit.protocol import VectorBackend
+from vectorkit.protocol import IndexedBackend, VectorBackend
 from vectorkit.store import VectorStore
 from vectorkit.testing._asserts import assert_refused, contents
 from vectorkit.testing._fixtures import Fixtures
@@ -51,7 +51,8 @@ class ErrorRules(Fixtures):
         assert isinstance(backend, VectorBackend)
         assert isinstance(backend.name, str)
         assert backend.name
-        for name, method in inspect.getmembers(VectorBackend, inspect.isfunction):
+        seam = IndexedBackend if isinstance(backend, IndexedBackend) else VectorBackend
+        for name, method in inspect.getmembers(seam, inspect.isfunction):
             if name.startswith("_"):
                 continue
             wanted = list(inspect.signature(method).parameters.values())[1:]
@@ -109,6 +110,7 @@ class ErrorRules(Fixtures):
             refused(plane.delete, value)
             refused(store.create_collection, "docs", embedder=value)
             refused(store.create_collection, "docs", dimension=2, index=value)
+            refused(plane.create_index, value)
             if not isinstance(value, bool):
                 refused(store.create_collection, "docs", dimension=2, text_index=value)
                 refused(plane.update, ids=["a"], metadatas=[{}], merge=value)
