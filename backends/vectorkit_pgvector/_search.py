@@ -1,13 +1,15 @@
 """Search (section 6 of the contract): PostgreSQL finds candidates, `vectorkit.ranking` scores and orders them."""
 
+import math
 from collections.abc import Iterable
 from itertools import chain, islice
 from typing import Final, NamedTuple
 
 from vectorkit.filters import Filter
+from vectorkit.indexes import MAX_EF_SEARCH, Index, IVFFlat
 from vectorkit.ranking import Ranked, rank
 from vectorkit.types import FloatArray, Hit, Ranking
-from vectorkit_pgvector import _search_sql
+from vectorkit_pgvector import _index_sql, _search_sql
 from vectorkit_pgvector._codec import load_metadata, load_vector, load_vectors
 from vectorkit_pgvector._search_sql import Found
 from vectorkit_pgvector._sessions import Session
@@ -18,9 +20,10 @@ __all__ = ["Request", "index_settings", "search"]
 # With these, recall@10 on embeddings of real text is 0.99 or more, also for queries unlike anything stored, and for
 # filters that exclude a query's whole neighbourhood: tests/pgvector/test_recall.py.
 _EF_SEARCH: Final = 200
-_MOST_EF_SEARCH: Final = 1000  # pgvector takes no more
-_MORE_CANDIDATES: Final = (200, 1000)
-"""Rows asked of the index beyond k where a filter applies: three times k, at the least and at the most."""
+_MORE_CANDIDATES: Final = (3, 200, 1000)
+"""Rows asked of the index beyond k where a filter applies: so many times k, at the least and at the most."""
+_MORE_SIGNS: Final = (30, 400, 4000)
+"""The same of an index of signs, whose order is a coarse one."""
 
 _MARGIN: Final = 4
 """Rows fetched beyond k, so that the rounding of the server's distances seldom calls for a second look."""
@@ -50,10 +53,25 @@ class _Placed(NamedTuple):
     row: Found
 
 
-def index_settings(k: int) -> dict[str, str]:
-    """Settings of the session under which a search for k hits may use the index."""
-    ef_search = min(max(_EF_SEARCH, 8 * k), _MOST_EF_SEARCH)
+def index_settings(k: int, index: Index | None = None, effort: int | None = None, lists: int = 1) -> dict[str, str]:
+    """Settings of the session under which a search for k hits may use the index.
+
+    Args:
+        k: How many hits.
+        index: The collection's index; None: an HNSW with default settings.
+        effort: What the search asks for in place of the index's `ef_search` or `probes`.
+        lists: How many lists the index has if it is an IVFFlat.
+    """
+    if isinstance(index, IVFFlat):
+        probes = effort or index.probes or default_probes(lists)
+        return {"ivfflat.iterative_scan": "relaxed_order", "ivfflat.probes": str(probes)}
+    ef_search = effort or (index and index.ef_search) or min(max(_EF_SEARCH, 8 * k), MAX_EF_SEARCH)
     return {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": str(ef_search)}
+
+
+def default_probes(lists: int) -> int:
+    """How many lists of an IVFFlat index a search looks at."""
+    return min(lists, math.ceil(math.sqrt(lists)))
 
 
 def search(session: Session, table: Table, request: Request) -> Ranking:
@@ -61,9 +79,8 @@ def search(session: Session, table: Table, request: Request) -> Ranking:
     query, k, where, exact, _ = request
     limit = k + _MARGIN + k // 16
     rows: list[Found] | None = None
-    if exact is not True and table.index_serves:
-        least, most = _MORE_CANDIDATES
-        candidates = limit if where is None else k + min(max(3 * k, least), most)
+    if exact is not True and _index_sql.serves(table):
+        candidates = _candidates(table, k, limit, filtered=where is not None)
         build = _search_sql.index if exact is False else _search_sql.exact_or_index
         rows = _run(session, build(table, query, where, limit, candidates))
         few = any(row.total for row in rows if not row.id)
@@ -80,6 +97,17 @@ def search(session: Session, table: Table, request: Request) -> Ranking:
         if max(row.key for row in rows) <= largest:  # rows that were not fetched may be as near
             best = _nearest_within(session, table, request, rows, largest)
     return _ranking(best, request, exact=True)
+
+
+def _candidates(table: Table, k: int, limit: int, *, filtered: bool) -> int:
+    """How many rows are asked of the index."""
+    if _index_sql.representation(table.spec) == "binary":
+        times, least, most = _MORE_SIGNS
+    elif filtered:
+        times, least, most = _MORE_CANDIDATES
+    else:
+        return limit
+    return k + min(max(times * k, least), most)
 
 
 def _nearest_within(
