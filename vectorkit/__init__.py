@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from vectorkit.filters import F, Filter
     from vectorkit.indexes import HNSW, IndexProgress, IVFFlat
+    from vectorkit.inspection import Recall
     from vectorkit.memory import MemoryBackend
     from vectorkit.protocol import Embedder, IndexedBackend, VectorBackend
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         CollectionInfo,
         CollectionSpec,
         EmbedderIdentity,
+        Explanation,
         FloatArray,
         Hit,
         Json,
@@ -79,6 +81,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "EmbedderIdentity",
     "EmbedderRevisionWarning",
     "EmbeddingError",
+    "Explanation",
     "F",
     "Filter",
     "FloatArray",
@@ -101,6 +104,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "PartialWriteError",
     "Patch",
     "Ranking",
+    "Recall",
     "Record",
     "RecordNotFoundError",
     "UnsupportedError",
@@ -131,6 +135,7 @@ _MODULES = {
     "EmbedderIdentity": "vectorkit.types",
     "EmbedderRevisionWarning": "vectorkit.store",
     "EmbeddingError": "vectorkit.errors",
+    "Explanation": "vectorkit.types",
     "F": "vectorkit.filters",
     "Filter": "vectorkit.filters",
     "FloatArray": "vectorkit.types",
@@ -153,6 +158,7 @@ _MODULES = {
     "PartialWriteError": "vectorkit.errors",
     "Patch": "vectorkit.types",
     "Ranking": "vectorkit.types",
+    "Recall": "vectorkit.inspection",
     "Record": "vectorkit.types",
     "RecordNotFoundError": "vectorkit.errors",
     "UnsupportedError": "vectorkit.errors",

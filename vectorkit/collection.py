@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from vectorkit import filters
 from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
-from vectorkit.indexing import IndexMethods
-from vectorkit.intake import Intake, spooled
+from vectorkit.inspection import InspectionMethods
+from vectorkit.intake import spooled
 from vectorkit.metadata import as_metadata
 from vectorkit.protocol import Embedder, VectorBackend
 from vectorkit.types import Batch, CollectionInfo, FloatArray, Hit, Json, Metric, Patch, Ranking, Record, Vector
@@ -34,15 +34,14 @@ _MANY: Final = 2**31 - 1
 """More records than one result can hold."""
 
 
-class Collection(IndexMethods):
+class Collection(InspectionMethods):
     """Records of one dimension and metric; made by `VectorStore`.
 
     Every method may raise `CollectionNotFoundError`, when this very collection was dropped, and `BackendError`.
     """
 
     def __init__(self, backend: VectorBackend, info: CollectionInfo, embedder: Embedder | None) -> None:
-        super().__init__(backend, info)
-        self._intake = Intake(info.spec, embedder)
+        super().__init__(backend, info, embedder)
 
     def __repr__(self) -> str:
         return f"Collection({self.name!r}, {self._info.metric}, dimension={self._info.dimension}, {self._backend!r})"
@@ -257,6 +256,8 @@ class Collection(IndexMethods):
         mode: Mode = "vector",
         min_score: float | None = None,
         exact: bool | None = None,
+        ef_search: int | None = None,
+        probes: int | None = None,
         include_embeddings: bool = False,
     ) -> list[Hit]:
         """Find the nearest records.
@@ -270,6 +271,8 @@ class Collection(IndexMethods):
             min_score: Leave out hits with a lower score.
             exact: True: compare with every record that matches. None: do so if at most 2,000 match, else an index
                 may be used. False: an index may be used at any size.
+            ef_search: Candidates that this search looks at in an HNSW index, 1 to 1,000.
+            probes: Lists that this search looks at in an IVFFlat index, 1 to 32,768.
             include_embeddings: Whether hits hold their vectors.
 
         Returns:
@@ -280,7 +283,8 @@ class Collection(IndexMethods):
             EmbeddingError: A text query, and no embedder; or it failed.
             InvalidFilterError: A filter is malformed.
             InvalidArgumentError: Another argument is.
-            UnsupportedError: The mode needs a text index that the collection lacks.
+            UnsupportedError: The mode needs a text index that the collection lacks, or `ef_search` or `probes` an index
+                that it, or the backend, lacks.
         """
         return self.search_many(
             [query],
@@ -290,6 +294,8 @@ class Collection(IndexMethods):
             mode=mode,
             min_score=min_score,
             exact=exact,
+            ef_search=ef_search,
+            probes=probes,
             include_embeddings=include_embeddings,
         )[0]
 
@@ -303,6 +309,8 @@ class Collection(IndexMethods):
         mode: Mode = "vector",
         min_score: float | None = None,
         exact: bool | None = None,
+        ef_search: int | None = None,
+        probes: int | None = None,
         include_embeddings: bool = False,
     ) -> list[list[Hit]]:
         """Search with several queries; equals `[search(query, …) for query in queries]`.
@@ -315,6 +323,8 @@ class Collection(IndexMethods):
             mode: See `search`.
             min_score: See `search`.
             exact: See `search`.
+            ef_search: See `search`.
+            probes: See `search`.
             include_embeddings: See `search`.
 
         Returns:
@@ -326,6 +336,7 @@ class Collection(IndexMethods):
         least = None if min_score is None else check_score(min_score)
         if exact is not None:
             check_flag(exact, "exact")
+        effort = self._effort(exact, ef_search, probes)
         check_flag(include_embeddings, "include_embeddings")
         if mode != "vector":
             raise UnsupportedError(
@@ -336,9 +347,7 @@ class Collection(IndexMethods):
             return []
 
         def run(vectors: FloatArray, exact: bool | None) -> list[Ranking]:
-            return self._backend.search(
-                self._info, vectors, k, where=tree, exact=exact, include_embeddings=include_embeddings
-            )
+            return self._ranked(vectors, k, tree, exact, include_embeddings, None if exact else effort)
 
         vectors = np.stack(rows)
         if k == 0:

@@ -18,6 +18,7 @@ from vectorkit.types import (
     CollectionInfo,
     CollectionSpec,
     EmbedderIdentity,
+    Explanation,
     FloatArray,
     Patch,
     Ranking,
@@ -241,6 +242,52 @@ class IndexedBackend(VectorBackend, Protocol):
         self, collection: CollectionInfo, *, progress: Callable[[IndexProgress], object] | None = None
     ) -> CollectionInfo:
         """Build the index of a collection, which has one, anew; arguments, result and errors as of `create_index`."""
+        ...
+
+    def search_tuned(
+        self,
+        collection: CollectionInfo,
+        queries: FloatArray,
+        k: int,
+        *,
+        effort: int,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        include_embeddings: bool = False,
+    ) -> list[Ranking]:
+        """As `search`, with a setting of the index for these queries alone.
+
+        Args:
+            collection: This and the other arguments, and the result, are those of `search`.
+            queries: See `search`.
+            k: See `search`.
+            effort: `ef_search` of an HNSW index, 1 to 1,000; `probes` of an IVFFlat one, 1 to 32,768.
+            where: See `search`.
+            exact: None or False.
+            include_embeddings: See `search`.
+        """
+        ...
+
+    def explain(
+        self,
+        collection: CollectionInfo,
+        query: FloatArray,
+        k: int,
+        *,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        effort: int | None = None,
+    ) -> Explanation:
+        """Search as `search` or `search_tuned` does, and say how that went.
+
+        Args:
+            collection: Where.
+            query: float32 array of shape `(dimension,)`.
+            k: See `search`.
+            where: See `search`.
+            exact: See `search`.
+            effort: See `search_tuned`; None: the collection's own.
+        """
         ...
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "CollectionInfo",
     "CollectionSpec",
     "EmbedderIdentity",
+    "Explanation",
     "FloatArray",
     "Hit",
     "Json",
@@ -218,6 +219,44 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
+class Explanation:
+    """How a search was answered.
+
+    Attributes:
+        sql: The statements as they ran, without the values of their parameters.
+        index: Name of the vector index that was used, or None.
+        exact: Whether every record that matches was compared (rule 6.7).
+        reason: Why the index was used, or not.
+        rows_scanned: Rows that the scans of tables and indexes gave or looked at and left out.
+        settings: The settings of the session for this search.
+        milliseconds: Time that the server took to plan and run the statements.
+        plan: The server's plan with what happened at each step, a line a step.
+    """
+
+    sql: str
+    index: str | None
+    exact: bool
+    reason: str
+    rows_scanned: int
+    settings: Mapping[str, str]
+    milliseconds: float
+    plan: str
+
+    def __str__(self) -> str:
+        settings = ", ".join(f"{name} = {value}" for name, value in self.settings.items()) or "the server's"
+        return "\n".join(
+            (
+                f"index     {self.index or 'not used'}: {self.reason}",
+                f"answer    {'exact' if self.exact else 'approximate'}",
+                f"scanned   {self.rows_scanned:,} rows in {self.milliseconds:.1f} ms",
+                f"settings  {settings}",
+                f"plan\n{_indented(self.plan)}",
+                f"sql\n{_indented(self.sql)}",
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """In what a backend differs from others; nothing here changes an expected result.
 
@@ -237,3 +276,7 @@ class Capabilities:
     text_search: bool
     persistent: bool
     multi_process: bool
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())

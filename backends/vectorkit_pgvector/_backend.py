@@ -16,12 +16,13 @@ from vectorkit.types import (
     Capabilities,
     CollectionInfo,
     CollectionSpec,
+    Explanation,
     FloatArray,
     Patch,
     Ranking,
     Record,
 )
-from vectorkit_pgvector import _index_sql, _reading, _search, _writing
+from vectorkit_pgvector import _explain, _index_sql, _reading, _search, _writing
 from vectorkit_pgvector._catalog import Catalog
 from vectorkit_pgvector._errors import translated
 from vectorkit_pgvector._indexing import Indexing
@@ -256,6 +257,39 @@ class PgVectorBackend:
             assert index is not None, "the facade asks for no index to be built anew where there is none"
             return self._indexing.create(collection, self._table(collection), index, progress, again=True)
 
+    def search_tuned(
+        self,
+        collection: CollectionInfo,
+        queries: FloatArray,
+        k: int,
+        *,
+        effort: int,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        include_embeddings: bool = False,
+    ) -> list[Ranking]:
+        """See `IndexedBackend.search_tuned`."""
+        return self._search(collection, queries, k, where, exact, include_embeddings, effort)
+
+    def explain(
+        self,
+        collection: CollectionInfo,
+        query: FloatArray,
+        k: int,
+        *,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        effort: int | None = None,
+    ) -> Explanation:
+        """See `IndexedBackend.explain`: each statement runs twice, under `EXPLAIN ANALYZE` and for its rows."""
+        with translated(collection):
+            table = self._table(collection)
+            settings = self._settings(table, k, exact, effort)
+            request = _search.Request(query, k, where, exact, False)
+            return self._sessions.read(
+                lambda session: _explain.explain(session, table, request, settings), settings=settings
+            )
+
     def close(self) -> None:
         """See `VectorBackend.close`. A pool or connection of the caller's stays open."""
         self._sessions.close()
@@ -287,7 +321,7 @@ class PgVectorBackend:
             table = self._table(collection)
             requests = [_search.Request(query, k, where, exact, include_embeddings) for query in queries]
             return self._sessions.read(
-                lambda session: [_search.search(session, table, request) for request in requests],
+                lambda session: _search.search(session, table, requests),
                 settings=self._settings(table, k, exact, effort),
             )
 

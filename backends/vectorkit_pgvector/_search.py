@@ -1,7 +1,7 @@
 """Search (section 6 of the contract): PostgreSQL finds candidates, `vectorkit.ranking` scores and orders them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from typing import Final, NamedTuple
 
@@ -28,6 +28,8 @@ _MORE_SIGNS: Final = (30, 400, 4000)
 _MARGIN: Final = 4
 """Rows fetched beyond k, so that the rounding of the server's distances seldom calls for a second look."""
 _CHUNK: Final = 1000
+_ROWS_AT_ONCE: Final = 5000
+"""Rows of several queries that are fetched together: bounds memory."""
 
 
 class Request(NamedTuple):
@@ -74,23 +76,49 @@ def default_probes(lists: int) -> int:
     return min(lists, math.ceil(math.sqrt(lists)))
 
 
-def search(session: Session, table: Table, request: Request) -> Ranking:
-    """See `VectorBackend.search`; for one query, under `index_settings` if the index may serve."""
+def search(session: Session, table: Table, requests: Sequence[Request]) -> list[Ranking]:
+    """See `VectorBackend.search`; under `index_settings` if the index may serve.
+
+    Args:
+        session: Where to search.
+        table: What to search.
+        requests: What for; they differ in the query alone. They are sent together, as many as their rows fit memory.
+    """
+    rankings: list[Ranking] = []
+    size = max(1, _ROWS_AT_ONCE // _limit(requests[0].k))
+    for start in range(0, len(requests), size):
+        some = requests[start : start + size]
+        answers = session.each([_first(table, request) for request in some])
+        for request, rows in zip(some, answers, strict=True):
+            rankings.append(_answer(session, table, request, [Found._make(row) for row in rows]))
+    return rankings
+
+
+def _limit(k: int) -> int:
+    return k + _MARGIN + k // 16
+
+
+def _first(table: Table, request: Request) -> Statement:
+    """The statement that most often is all there is to a search."""
     query, k, where, exact, _ = request
-    limit = k + _MARGIN + k // 16
-    rows: list[Found] | None = None
+    if exact is True or not _index_sql.serves(table):
+        return _search_sql.exact(table, query, where, _limit(k))
+    build = _search_sql.index if exact is False else _search_sql.exact_or_index
+    return build(table, query, where, _limit(k), _candidates(table, request))
+
+
+def _answer(session: Session, table: Table, request: Request, rows: list[Found]) -> Ranking:
+    """The answer, from the rows of the first statement and what further ones it takes."""
+    query, k, where, exact, _ = request
+    limit = _limit(k)
     if exact is not True and _index_sql.serves(table):
-        candidates = _candidates(table, k, limit, filtered=where is not None)
-        build = _search_sql.index if exact is False else _search_sql.exact_or_index
-        rows = _run(session, build(table, query, where, limit, candidates))
         few = any(row.total for row in rows if not row.id)
         rows = [row for row in rows if row.id]
         if not few:
-            if rows and rows[0].total == candidates:
+            if rows and rows[0].total == _candidates(table, request):
                 return _ranking(_nearest(table, request, rows), request, exact=False)
-            rows = None  # the index reaches too few records (6.1): compare with all
-    if rows is None:
-        rows = _run(session, _search_sql.exact(table, query, where, limit))
+            # The index reaches too few records (6.1): compare with all.
+            rows = [Found._make(row) for row in session.rows(_search_sql.exact(table, query, where, limit))]
     best = _nearest(table, request, rows)
     if len(rows) == limit:
         largest = _search_sql.largest_key(table, query, best[-1].place.distance)
@@ -99,15 +127,15 @@ def search(session: Session, table: Table, request: Request) -> Ranking:
     return _ranking(best, request, exact=True)
 
 
-def _candidates(table: Table, k: int, limit: int, *, filtered: bool) -> int:
+def _candidates(table: Table, request: Request) -> int:
     """How many rows are asked of the index."""
     if _index_sql.representation(table.spec) == "binary":
         times, least, most = _MORE_SIGNS
-    elif filtered:
+    elif request.where is not None:
         times, least, most = _MORE_CANDIDATES
     else:
-        return limit
-    return k + min(max(times * k, least), most)
+        return _limit(request.k)
+    return request.k + min(max(times * request.k, least), most)
 
 
 def _nearest_within(
@@ -142,7 +170,3 @@ def _ranking(best: Iterable[_Placed], request: Request, *, exact: bool) -> Ranki
         for place, row in best
     ]
     return Ranking(hits, exact)
-
-
-def _run(session: Session, statement: Statement) -> list[Found]:
-    return [Found._make(row) for row in session.rows(statement)]

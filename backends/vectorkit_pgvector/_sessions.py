@@ -7,7 +7,7 @@ a single statement that reads needs no more than autocommit.
 
 import random
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, TypeVar
 
@@ -61,6 +61,18 @@ class Session:
         """Run a statement that returns rows."""
         self.run(statement)
         return self._cursor.fetchall()
+
+    def each(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
+        """Run statements that return rows, all of them in one round trip."""
+        if len(statements) == 1:
+            return [self.rows(statements[0])]
+        cursors: list[psycopg.RawCursor[tuple[Any, ...]]] = []
+        with self.connection.pipeline():
+            for text, parameters, prepare in statements:
+                cursor = psycopg.RawCursor(self.connection, row_factory=tuple_row)
+                cursor.adapters.register_dumper(Binary, BinaryDumper)
+                cursors.append(cursor.execute(text.encode(), parameters, prepare=prepare, binary=True))
+        return [cursor.fetchall() for cursor in cursors]
 
     def run(self, statement: Statement) -> int:
         """Run a statement and return the number of rows it concerned."""
