@@ -5,10 +5,10 @@ RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench support clean
 
 help: ## Show the tasks.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Ask the same questions of Chroma and of Postgres, and compare the answers.
 	$(RUN) examples/switch_to_postgres.py
@@ -24,6 +24,9 @@ check: $(VENV)/.dev ## Lint and type-check (ruff, mypy strict, pyright strict).
 
 bench: $(VENV)/.dev ## Measure speed as ratios against the raw clients.
 	$(RUN) tests/benchmarks/run.py
+
+support: $(VENV)/.dev ## Hold every backend to the contract, and write the README's support table.
+	$(RUN) docs/support_table.py
 
 clean: ## Remove what the tasks made.
 	rm -rf $(VENV) .vectorkit-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks.json

@@ -43,10 +43,11 @@ if TYPE_CHECKING:
     from vectorkit.indexes import HNSW, IndexProgress, IVFFlat
     from vectorkit.inspection import Recall
     from vectorkit.memory import MemoryBackend
-    from vectorkit.protocol import Embedder, IndexedBackend, VectorBackend
+    from vectorkit.protocol import Embedder, IndexedBackend, TextSearchBackend, VectorBackend
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.types import (
         Batch,
+        Candidate,
         Capabilities,
         CollectionInfo,
         CollectionSpec,
@@ -68,6 +69,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "BackendTimeoutError",
     "BackendUnavailableError",
     "Batch",
+    "Candidate",
     "Capabilities",
     "Collection",
     "CollectionExistsError",
@@ -107,6 +109,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "Recall",
     "Record",
     "RecordNotFoundError",
+    "TextSearchBackend",
     "UnsupportedError",
     "VectorBackend",
     "VectorKitError",
@@ -122,6 +125,7 @@ _MODULES = {
     "BackendTimeoutError": "vectorkit.errors",
     "BackendUnavailableError": "vectorkit.errors",
     "Batch": "vectorkit.types",
+    "Candidate": "vectorkit.types",
     "Capabilities": "vectorkit.types",
     "Collection": "vectorkit.collection",
     "CollectionExistsError": "vectorkit.errors",
@@ -161,6 +165,7 @@ _MODULES = {
     "Recall": "vectorkit.inspection",
     "Record": "vectorkit.types",
     "RecordNotFoundError": "vectorkit.errors",
+    "TextSearchBackend": "vectorkit.protocol",
     "UnsupportedError": "vectorkit.errors",
     "VectorBackend": "vectorkit.protocol",
     "VectorKitError": "vectorkit.errors",

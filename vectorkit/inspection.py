@@ -7,10 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from vectorkit import filters
 from vectorkit.errors import InvalidArgumentError
-from vectorkit.filters import Filter
-from vectorkit.indexing import IndexMethods
+from vectorkit.searching import Searching, Where, as_filter
 from vectorkit.types import Explanation, FloatArray, Hit, Metric, Record, Vector
 from vectorkit.validation import check_between, check_flag
 
@@ -44,7 +42,7 @@ class Recall:
         return f"recall@{self.k} {self.mean:.4f} over {self.queries} queries, {self.lowest:.2f} at the lowest"
 
 
-class InspectionMethods(IndexMethods):
+class InspectionMethods(Searching):
     """Looking at how a collection is searched."""
 
     def explain(
@@ -52,7 +50,7 @@ class InspectionMethods(IndexMethods):
         query: str | Vector,
         k: int = 10,
         *,
-        where: Mapping[str, Any] | Filter | None = None,
+        where: Where | None = None,
         where_document: Mapping[str, Any] | None = None,
         exact: bool | None = None,
         ef_search: int | None = None,
@@ -77,7 +75,7 @@ class InspectionMethods(IndexMethods):
             InvalidArgumentError: Or a subclass, as for `search`.
         """
         k = check_between(k, 1, _MANY, "k")
-        tree = _both(where, where_document)
+        tree = as_filter(where, where_document)
         if exact is not None:
             check_flag(exact, "exact")
         effort = self._effort(exact, ef_search, probes)
@@ -89,7 +87,7 @@ class InspectionMethods(IndexMethods):
         k: int = 10,
         sample: int = 100,
         *,
-        where: Mapping[str, Any] | Filter | None = None,
+        where: Where | None = None,
         where_document: Mapping[str, Any] | None = None,
         ef_search: int | None = None,
         probes: int | None = None,
@@ -115,7 +113,7 @@ class InspectionMethods(IndexMethods):
         """
         k = check_between(k, 1, _MANY, "k")
         sample = check_between(sample, 1, _MANY, "sample")
-        tree = _both(where, where_document)
+        tree = as_filter(where, where_document)
         effort = self._effort(None, ef_search, probes)
 
         def get(limit: int, offset: int) -> list[Record]:
@@ -175,8 +173,3 @@ def _sampled(get: Callable[[int, int], list[Record]], count: int, wanted: int) -
     slots = count // size
     chosen = random.Random(0).sample(range(slots), min(slots, -(-wanted // size)))
     return [record for slot in sorted(chosen) for record in get(size, slot * size)][:wanted]
-
-
-def _both(where: Mapping[str, Any] | Filter | None, where_document: Mapping[str, Any] | None) -> Filter | None:
-    parts = [part for part in (filters.parse(where), filters.parse_document(where_document)) if part is not None]
-    return filters.simplify(filters.And(tuple(parts))) if parts else None

@@ -12,6 +12,7 @@ from vectorkit.indexes import HNSW, Index
 
 __all__ = [
     "Batch",
+    "Candidate",
     "Capabilities",
     "CollectionInfo",
     "CollectionSpec",
@@ -111,7 +112,7 @@ class EmbedderIdentity:
 
 @dataclass(frozen=True, slots=True)
 class CollectionSpec:
-    """What a collection is created with. None of it changes afterwards but the index.
+    """What a collection is created with. Of it the index can be changed afterwards, and a text index added.
 
     Attributes:
         name: 3 to 48 characters of `[a-zA-Z0-9_-]`, first and last one a letter or digit.
@@ -121,7 +122,7 @@ class CollectionSpec:
         index: The vector index wanted, or None to compare all records in every search. A backend that has no index, and
             so compares them anyway, has nothing to choose.
         text_index: Whether there is a text index.
-        language: Language of the text analysis.
+        language: Language of the text analysis, one of `vectorkit.text.LANGUAGES`.
     """
 
     name: str
@@ -257,6 +258,23 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A record that one side of a hybrid search found at least, with what both say of it (rule 7.3).
+
+    Attributes:
+        hit: The record, with the score and the distance of its vector.
+        text_score: Its BM25 score; 0 if its document holds no word of the query.
+        vector_rank: Its place in the vector ranking, from 1; None if it is not among the first.
+        text_rank: Its place in the text ranking, from 1; None if it is not among the first.
+    """
+
+    hit: Hit
+    text_score: float
+    vector_rank: int | None
+    text_rank: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """In what a backend differs from others; nothing here changes an expected result.
 
@@ -265,7 +283,7 @@ class Capabilities:
             later part raises `PartialWriteError`.
         atomic_add: Whether `add` refuses an existing id also when another process adds it at the same time.
         approximate_search: Whether there is an index that search may use in place of comparing all records.
-        text_search: Whether collections can have a text index.
+        text_search: Whether collections can have a text index; the backend then is a `TextSearchBackend`.
         persistent: Whether an acknowledged write survives the end of the process.
         multi_process: Whether several processes may use one store at once.
     """

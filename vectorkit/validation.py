@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
@@ -12,6 +12,7 @@ from vectorkit.errors import (
     InvalidArgumentError,
     InvalidIdError,
     InvalidNameError,
+    RecordNotFoundError,
 )
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_DIMENSION",
     "MetricName",
+    "already_stored",
     "as_list",
     "as_metric",
     "check_between",
@@ -33,6 +35,7 @@ __all__ = [
     "check_score",
     "check_text",
     "check_unique",
+    "not_stored",
     "plain_text",
     "short",
 ]
@@ -174,6 +177,30 @@ def check_unique(ids: Sequence[str]) -> None:
         (twice if id in seen else seen).add(id)
     raise DuplicateIdError(
         f"{len(twice):,} id(s) are named more than once in this call: {_first_ten(twice)}; nothing was written"
+    )
+
+
+def already_stored(ids: Collection[str], count: int | None = None) -> DuplicateIdError:
+    """Return the error with which a backend's `add` refuses ids that are stored (rule 3.2).
+
+    Args:
+        ids: Those of the call that are stored; the message lists the first ten.
+        count: How many there are, if `ids` holds no more than the first of them.
+    """
+    return DuplicateIdError(
+        f"{len(ids) if count is None else count:,} id(s) are stored already: {_first_ten(ids)}; nothing was written; "
+        "use upsert to replace records"
+    )
+
+
+def not_stored(ids: Collection[str]) -> RecordNotFoundError:
+    """Return the error with which a backend's `update` refuses ids that are not stored (rule 3.4).
+
+    Args:
+        ids: Those of the call that are missing; the message lists the first ten.
+    """
+    return RecordNotFoundError(
+        f"{len(ids):,} id(s) are not stored: {_first_ten(ids)}; nothing was written; use upsert to add records"
     )
 
 

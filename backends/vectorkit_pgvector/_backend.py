@@ -132,7 +132,7 @@ class PgVectorBackend:
                     raise
                 detail = error.diag.message_detail or str(error)
                 raise self._sessions.read(
-                    lambda session: _writing.already_stored(session, table, source.ids, detail)
+                    lambda session: _writing.refused(session, table, source.ids, detail)
                 ) from error
 
     def upsert(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:

@@ -74,9 +74,8 @@ def explain(session: Session, table: Table, request: _search.Request, settings: 
     steps = [step for plan in explaining.plans for step in _steps(plan["Plan"], 0)]
     built = dict(session.rows(_index_sql.existing(table)))
     names = {name.rpartition(".")[2].strip('"') for name in built}
-    used = next(
-        (step.node["Index Name"] for step in steps if step.loops and step.node.get("Index Name") in names), None
-    )
+    scanned = (step.node.get("Index Name") for step in steps if step.loops)
+    used = next((name for name in scanned if name in names), None)
     return Explanation(
         sql=";\n".join(explaining.statements),
         index=used,

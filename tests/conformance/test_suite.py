@@ -110,7 +110,7 @@ def test_a_class_without_a_factory_is_told_what_it_lacks(pytester: pytest.Pytest
         "-p", "no:cacheprovider", f"{file.name}::TestStore::test_names_are_case_sensitive"
     )
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*TestStore needs a fixture make_backend*"])
+    result.stdout.fnmatch_lines(["*PreflightError: *TestStore needs a fixture make_backend*"])
 
 
 def test_a_project_that_has_not_registered_the_mark_runs_all_the_same(pytester: pytest.Pytester) -> None:
@@ -136,7 +136,9 @@ def test_the_suite_skips_nothing_and_imports_no_client() -> None:
     for path in TESTING.glob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-        assert names.isdisjoint({"skip", "skipif", "importorskip"}), path.name
+        # Only what a failed preflight has made pointless is not run, and then there is a failure.
+        allowed = {"skip"} if path.stem == "_preflight" else set[str]()
+        assert names & {"skip", "skipif", "importorskip"} <= allowed, path.name
     check = (
         "import sys, vectorkit.testing\n"
         "clients = {'chromadb', 'psycopg', 'pgvector', 'torch', 'openai', 'vectorkit_chroma', 'vectorkit_pgvector'}\n"

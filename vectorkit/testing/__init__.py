@@ -10,30 +10,42 @@
         def make_backend(self, tmp_path):
             return lambda: AcmeBackend(tmp_path)
 
-Every test cites the rule of the contract that it proves. It needs the extra `testing`.
+Every test cites the rule of the contract that it proves. It needs the extra `testing`. `vectorkit conformance URL`
+runs it without a test file; `vectorkit.testing.report` does the same for programs.
 """
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from vectorkit.errors import MissingDependencyError
 
-for _package in ("pytest", "hypothesis"):
-    if find_spec(_package) is None:
+if TYPE_CHECKING:
+    from vectorkit.testing.suite import BackendConformance
+
+for _package, _module in {"pytest": "pytest", "hypothesis": "hypothesis", "PyStemmer": "Stemmer"}.items():
+    if find_spec(_module) is None:
         raise MissingDependencyError(
             f"the conformance suite needs {_package}, which is not installed: pip install 'vectorkit-db[testing]'"
         )
 
-import pytest  # noqa: E402
+__all__ = ["BackendConformance"]
 
 # Asserts in these modules then show their values when they fail, as they do in test files.
 _MODULES = (
     *("suite", "_asserts", "_collections", "_differences", "_embedders", "_equivalence", "_errors", "_filter_limits"),
-    *("_filters", "_large", "_metadata", "_reading", "_records", "_search", "_tables", "_ties", "_updating"),
-    "_vectors",
-    "_writing",
+    *("_filters", "_hybrid", "_large", "_metadata", "_reading", "_records", "_search", "_tables", "_text"),
+    *("_text_index", "_ties", "_updating", "_vectors", "_words", "_writing"),
 )
-pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
 
-from vectorkit.testing.suite import BackendConformance  # noqa: E402
 
-__all__ = ["BackendConformance"]
+def __getattr__(name: str) -> object:
+    """Load the suite on first use: when pytest is running, which rewrites the asserts of what is imported from then."""
+    if name != "BackendConformance":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import pytest
+
+    pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
+    from vectorkit.testing.suite import BackendConformance
+
+    globals()[name] = BackendConformance
+    return BackendConformance

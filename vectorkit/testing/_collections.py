@@ -80,7 +80,7 @@ class CollectionRules(Fixtures):
         assert_refused(CollectionNotFoundError, store.get_collection, "dOCS")
 
     def test_collections_are_listed_by_name(self, store: VectorStore) -> None:
-        """The list is in ascending order of name, by code point, with what each was created with."""
+        """1.1 The list is in ascending order of name, by code point, with what each was created with."""
         names = ["b-1", "B-1", "a_1", "a-1", "A-1", "a10", "a-10"]
         made = {name: store.create_collection(name, dimension=2 + at).info() for at, name in enumerate(names)}
         assert store.list_collections() == [made[name] for name in sorted(names)]

@@ -1,6 +1,5 @@
 """Section 8 of the contract: one tree of errors, for everything, with messages that help and tell no secrets."""
 
-import inspect
 from functools import partial
 from typing import Any
 
@@ -22,10 +21,10 @@ from vectorkit.errors import (
     RecordNotFoundError,
     VectorKitError,
 )
-from vectorkit.protocol import IndexedBackend, VectorBackend
 from vectorkit.store import VectorStore
 from vectorkit.testing._asserts import assert_refused, contents
 from vectorkit.testing._fixtures import Fixtures
+from vectorkit.testing._preflight import protocol_problems
 
 __all__ = ["ErrorRules"]
 
@@ -47,19 +46,7 @@ class ErrorRules(Fixtures):
 
     def test_the_backend_has_every_method_with_its_arguments(self, store: VectorStore) -> None:
         """8.2 Names, kinds and defaults are the protocol's: no call fails with a `TypeError`."""
-        backend = store.backend
-        assert isinstance(backend, VectorBackend)
-        assert isinstance(backend.name, str)
-        assert backend.name
-        seam = IndexedBackend if isinstance(backend, IndexedBackend) else VectorBackend
-        for name, method in inspect.getmembers(seam, inspect.isfunction):
-            if name.startswith("_"):
-                continue
-            wanted = list(inspect.signature(method).parameters.values())[1:]
-            given = list(inspect.signature(getattr(backend, name)).parameters.values())
-            assert [(each.name, each.kind, each.default) for each in given] == [
-                (each.name, each.kind, each.default) for each in wanted
-            ], f"{type(backend).__name__}.{name}{inspect.signature(getattr(backend, name))}"
+        assert protocol_problems(store.backend) == []
 
     def test_errors_have_one_root_and_a_builtin_beside_it(self) -> None:
         """8.1 Each class of the contract exists, is public, and is a `VectorKitError`."""

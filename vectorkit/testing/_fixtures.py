@@ -13,6 +13,7 @@ from vectorkit.collection import Collection
 from vectorkit.errors import EmbeddingError
 from vectorkit.protocol import VectorBackend
 from vectorkit.store import VectorStore
+from vectorkit.testing._preflight import Preflight
 from vectorkit.types import EmbedderIdentity, FloatArray
 
 __all__ = ["BackendFactory", "Fixtures", "StoreFactory", "TextEmbedder"]
@@ -33,10 +34,11 @@ class Fixtures:
         )
 
     @pytest.fixture
-    def open_store(self, make_backend: BackendFactory) -> Iterator[StoreFactory]:
+    def open_store(self, request: pytest.FixtureRequest) -> Iterator[StoreFactory]:
         """Opens the test's store, again where that is called again; all are closed at the end."""
+        open_backend = Preflight.of(request.node).factory(request)
         with ExitStack() as opened:
-            yield lambda: opened.enter_context(VectorStore(make_backend()))
+            yield lambda: opened.enter_context(VectorStore(open_backend()))
 
     @pytest.fixture
     def store(self, open_store: StoreFactory) -> VectorStore:

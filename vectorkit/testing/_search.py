@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vectorkit.collection import Collection
-from vectorkit.errors import InvalidArgumentError, InvalidFilterError, UnsupportedError
+from vectorkit.errors import InvalidArgumentError, InvalidFilterError
 from vectorkit.memory import MemoryBackend
 from vectorkit.store import VectorStore
 from vectorkit.testing._asserts import assert_refused, assert_same_hits, ids_of, tolerance
@@ -229,15 +229,3 @@ class SearchRules(Fixtures):
         bad: list[Any] = ["text", [1, 2], np.ones(2), None, 5, {"a": 1}, np.array(1.0)]
         for queries in bad:
             assert_refused(InvalidArgumentError, plane.search_many, queries)
-
-    def test_text_search_needs_a_text_index(self, store: VectorStore, texts: Collection) -> None:
-        """7.1 Without one `text` and `hybrid` raise `UnsupportedError`, and so does creating one where none can be."""
-        texts.add(ids=["a"], documents=["alpha"])
-        for query in ("alpha", [1] * 8):
-            assert_refused(UnsupportedError, texts.search, query, mode="text")
-            assert_refused(UnsupportedError, texts.search, query, mode="hybrid")
-            assert_refused(UnsupportedError, texts.search_many, [query], k=0, mode="text")
-        if not store.backend.capabilities.text_search:
-            assert_refused(UnsupportedError, store.create_collection, "docs", dimension=2, text_index=True)
-            assert_refused(UnsupportedError, store.get_or_create_collection, "docs", dimension=2, text_index=True)
-            assert [info.name for info in store.list_collections()] == ["texts"]

@@ -58,7 +58,8 @@ _VALUES: list[Any] = [
     "1",
     "a%",
 ]
-_DOCUMENTS = [None, "", "a", "A", "ab", "a%b", "b a"]
+_DOCUMENTS = [None, "", "a", "A", "ab", "a%b", "b a", "a a"]
+_QUERIES = ["a", "b", "ab", "a b", "%", "c"]
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,13 @@ def _calls(draw: st.DrawFn) -> Call:
     if draw(st.integers(0, 2)) == 0:
         arguments["where_document"] = draw(_document_filters())
     if method == "search":
-        return Call(method, {"query": draw(_vectors()), "k": draw(st.integers(1, 12)), **arguments})
+        arguments["k"] = draw(st.integers(1, 12))
+        if draw(st.integers(0, 2)):
+            return Call(method, {"query": draw(_vectors()), **arguments})
+        arguments |= {"query": draw(st.sampled_from(_QUERIES)), "mode": draw(st.sampled_from(["text", "hybrid"]))}
+        if arguments["mode"] == "hybrid":
+            arguments |= {"vector": draw(_vectors()), "weight": draw(st.sampled_from([0.0, 0.4, 0.7, 1.0]))}
+        return Call(method, arguments)
     if method == "count":
         return Call(method, arguments)
     if draw(st.booleans()) or not arguments:

@@ -13,17 +13,20 @@ from vectorkit.testing._equivalence import EquivalenceRules
 from vectorkit.testing._errors import ErrorRules
 from vectorkit.testing._filter_limits import FilterLimitRules
 from vectorkit.testing._filters import FilterRules
+from vectorkit.testing._hybrid import HybridRules
 from vectorkit.testing._large import LargeSearchRules
 from vectorkit.testing._metadata import MetadataRules
 from vectorkit.testing._reading import ReadingRules
 from vectorkit.testing._records import RecordRules
 from vectorkit.testing._search import SearchRules
+from vectorkit.testing._text import TextRules
+from vectorkit.testing._text_index import TextIndexRules
 from vectorkit.testing._ties import TieRules
 from vectorkit.testing._updating import UpdateRules
 from vectorkit.testing._vectors import VectorRules
 from vectorkit.testing._writing import WritingRules
 
-__all__ = ["BackendConformance"]
+__all__ = ["BackendConformance", "deviation", "unknown_tests"]
 
 
 class BackendConformance(
@@ -40,6 +43,9 @@ class BackendConformance(
     SearchRules,
     TieRules,
     LargeSearchRules,
+    TextIndexRules,
+    TextRules,
+    HybridRules,
     EquivalenceRules,
     ErrorRules,
     DifferenceRules,
@@ -75,19 +81,32 @@ class BackendConformance(
             TypeError: The class defines a test of the suite anew, or names one in `deviations` that is not there.
         """
         super().__init_subclass__()
-        suite = {name for name in dir(BackendConformance) if name.startswith("test_")}
-        if redefined := sorted(suite.intersection(vars(cls))):
+        if redefined := sorted(_tests().intersection(vars(cls))):
             raise TypeError(
                 f"{cls.__name__} redefines {', '.join(redefined)} of the conformance suite; give a test of your own "
                 "another name, and list what the backend is known to fail in `deviations`"
             )
-        if unknown := sorted(name for name in cls.deviations if name.partition("[")[0] not in suite):
+        if unknown := unknown_tests(cls.deviations):
             raise TypeError(f"{cls.__name__}.deviations names {', '.join(unknown)}: no such test in the suite")
 
     @pytest.fixture(autouse=True)
     def _expect_deviation(self, request: pytest.FixtureRequest) -> None:
-        name: str = request.node.name
-        reason = self.deviations.get(name, self.deviations.get(name.partition("[")[0]))
-        if reason is not None:
-            broken = (AssertionError, VectorKitError, pytest.fail.Exception)
-            request.applymarker(pytest.mark.xfail(reason=reason, raises=broken, strict=True))
+        if mark := deviation(request.node.name, self.deviations):
+            request.applymarker(mark)
+
+
+def deviation(test: str, deviations: Mapping[str, str]) -> pytest.MarkDecorator | None:
+    """Return the strict xfail of a test that is known to fail, by its name or that of all its cases; else None."""
+    reason = deviations.get(test, deviations.get(test.partition("[")[0]))
+    # A wrong answer fails an assertion, or breaks what the test does with it; a `PreflightError` is none of these.
+    broken = (AssertionError, LookupError, TypeError, ValueError, VectorKitError, pytest.fail.Exception)
+    return None if reason is None else pytest.mark.xfail(reason=reason, raises=broken, strict=True)
+
+
+def unknown_tests(deviations: Mapping[str, str]) -> list[str]:
+    """Return the names that are no test of the suite."""
+    return sorted(name for name in deviations if name.partition("[")[0] not in _tests())
+
+
+def _tests() -> set[str]:
+    return {name for name in dir(BackendConformance) if name.startswith("test_")}

@@ -1,0 +1,153 @@
+"""What must hold before a test can say anything of a backend: if it does not, one failure says so, not a hundred."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, NoReturn
+
+import pytest
+
+from vectorkit.protocol import IndexedBackend, TextSearchBackend, VectorBackend
+from vectorkit.types import Capabilities
+
+__all__ = ["Preflight", "PreflightError", "protocol_problems"]
+
+
+class PreflightError(Exception):
+    """The factory, or what it opens, cannot be tested; no test is at fault.
+
+    No `AssertionError`, so that a deviation, which expects a test to fail, does not expect this.
+    """
+
+
+def protocol_problems(backend: object) -> list[str]:
+    """Return in what an object differs from the protocol: names, kinds and defaults of arguments, and properties.
+
+    The protocol is `VectorBackend`, or `TextSearchBackend` if the object's capabilities say `text_search`, and
+    `IndexedBackend` if the object has a method `create_index`.
+    """
+    problems: list[str] = []
+    capabilities: object = getattr(backend, "capabilities", None)
+    text_search = isinstance(capabilities, Capabilities) and capabilities.text_search
+    methods = dict(inspect.getmembers(TextSearchBackend if text_search else VectorBackend, inspect.isfunction))
+    if hasattr(backend, "create_index"):
+        methods |= inspect.getmembers(IndexedBackend, inspect.isfunction)
+    for name, wanted in methods.items():
+        if name.startswith("_"):
+            continue
+        method = getattr(backend, name, None)
+        if not callable(method):
+            problems.append(f"it lacks the method {name}{_shown(wanted)}")
+        elif inspect.iscoroutinefunction(method):
+            problems.append(f"{name} is async; the protocol's methods are not")
+        elif _arguments(method) != _arguments(wanted)[1:]:
+            problems.append(f"{name}{_shown(method)} should take {_shown(wanted)}")
+    title: object = getattr(backend, "name", None)
+    if not isinstance(title, str) or not title:
+        problems.append(f"its property name is {title!r}; it should be a str that is not empty")
+    if not isinstance(capabilities, Capabilities):
+        problems.append(
+            f"its property capabilities is of type {type(capabilities).__name__}; it should be Capabilities"
+        )
+    else:
+        values = {field.name: getattr(capabilities, field.name) for field in fields(capabilities)}
+        problems += [
+            f"capabilities.{name} is {value!r}, no bool"
+            for name, value in values.items()
+            if not isinstance(value, bool)
+        ]
+    return problems
+
+
+def _arguments(method: Callable[..., Any]) -> list[tuple[str, object, object]]:
+    return [(each.name, each.kind, each.default) for each in inspect.signature(method).parameters.values()]
+
+
+def _shown(method: Callable[..., Any]) -> str:
+    arguments = [
+        each.replace(annotation=inspect.Parameter.empty) for each in inspect.signature(method).parameters.values()
+    ]
+    return str(inspect.Signature([each for each in arguments if each.name != "self"]))
+
+
+@dataclass(slots=True)
+class Preflight:
+    """What the tests of one class found out about their factory.
+
+    Attributes:
+        first: The first backend that was opened.
+        problem: Why nothing can be tested. The test that found it fails; those after it are not run.
+    """
+
+    first: VectorBackend | None = None
+    problem: str | None = None
+
+    @classmethod
+    def of(cls, test: pytest.Item) -> "Preflight":
+        """The one of the class that a test belongs to."""
+        suite = test.getparent(pytest.Class)
+        assert suite is not None
+        return suite.stash.setdefault(_KEY, cls())
+
+    def factory(self, request: pytest.FixtureRequest) -> Callable[[], VectorBackend]:
+        """Return what `make_backend` returns, watched: what it opens is looked at before a test sees it."""
+        if self.problem is not None:
+            pytest.skip("not run: the backend cannot be tested, see the PreflightError above")
+        try:
+            make = request.getfixturevalue("make_backend")
+        except Exception as error:
+            self._fail(f"the fixture make_backend raised {type(error).__name__}: {error}", error)
+        if not callable(make):
+            self._fail(
+                f"the fixture make_backend returned {_named(make)}; it should return a function that opens a backend"
+            )
+        make_one: Callable[[], Any] = make
+        opened: list[VectorBackend] = []
+
+        def open_backend() -> VectorBackend:
+            try:
+                backend: VectorBackend = make_one()
+            except Exception as error:
+                self._fail(f"make_backend's function raised {type(error).__name__}: {error}", error)
+            if self.first is None:
+                if problems := protocol_problems(backend):
+                    self._fail(f"{_named(backend)} does not implement the protocol: {'; '.join(problems)}")
+            elif any(backend is other for other in (self.first, *opened)):
+                self._fail(
+                    f"make_backend's function returned {_named(backend)} that it had returned before; each call should "
+                    "open one of its own, as the suite closes what it is given"
+                )
+            if not opened:
+                self._check_empty(backend)
+            if self.first is None:
+                self.first = backend
+            opened.append(backend)
+            return backend
+
+        return open_backend
+
+    def _check_empty(self, backend: VectorBackend) -> None:
+        try:
+            left = [info.name for info in backend.list_collections()]
+        except Exception as error:
+            self._fail(f"list_collections of {_named(backend)} raised {type(error).__name__}: {error}", error)
+        if left:
+            backend.close()
+            self._fail(
+                f"the store of a test should be empty, and this one holds {', '.join(map(repr, left[:5]))}, which "
+                "was there before or which another test left; let make_backend open a store that belongs to one "
+                "test alone (a path under tmp_path, a database or schema made for it)"
+            )
+
+    def _fail(self, problem: str, error: Exception | None = None) -> NoReturn:
+        if error is not None and self.first is not None:
+            raise error  # it has worked before: that test alone is affected
+        self.problem = problem
+        raise PreflightError(f"{problem}. Nothing else can be tested before that is mended.") from error
+
+
+_KEY = pytest.StashKey[Preflight]()
+
+
+def _named(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
