@@ -40,8 +40,10 @@ if TYPE_CHECKING:
         VectorKitError,
     )
     from vectorkit.filters import F, Filter
+    from vectorkit.indexes import HNSW, IndexProgress, IVFFlat
+    from vectorkit.inspection import Recall
     from vectorkit.memory import MemoryBackend
-    from vectorkit.protocol import Embedder, TextSearchBackend, VectorBackend
+    from vectorkit.protocol import Embedder, IndexedBackend, TextSearchBackend, VectorBackend
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.types import (
         Batch,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
         CollectionInfo,
         CollectionSpec,
         EmbedderIdentity,
+        Explanation,
         FloatArray,
         Hit,
         Json,
@@ -60,7 +63,7 @@ if TYPE_CHECKING:
         Record,
     )
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "BackendError",
     "BackendPermissionError",
     "BackendTimeoutError",
@@ -80,10 +83,15 @@ __all__ = [
     "EmbedderIdentity",
     "EmbedderRevisionWarning",
     "EmbeddingError",
+    "Explanation",
     "F",
     "Filter",
     "FloatArray",
+    "HNSW",
     "Hit",
+    "IVFFlat",
+    "IndexProgress",
+    "IndexedBackend",
     "InvalidArgumentError",
     "InvalidFilterError",
     "InvalidIdError",
@@ -98,6 +106,7 @@ __all__ = [
     "PartialWriteError",
     "Patch",
     "Ranking",
+    "Recall",
     "Record",
     "RecordNotFoundError",
     "TextSearchBackend",
@@ -130,12 +139,17 @@ _MODULES = {
     "EmbedderIdentity": "vectorkit.types",
     "EmbedderRevisionWarning": "vectorkit.store",
     "EmbeddingError": "vectorkit.errors",
+    "Explanation": "vectorkit.types",
     "F": "vectorkit.filters",
     "Filter": "vectorkit.filters",
     "FloatArray": "vectorkit.types",
+    "HNSW": "vectorkit.indexes",
     "Hit": "vectorkit.types",
+    "IVFFlat": "vectorkit.indexes",
     "Json": "vectorkit.types",
     "Metadata": "vectorkit.types",
+    "IndexProgress": "vectorkit.indexes",
+    "IndexedBackend": "vectorkit.protocol",
     "InvalidArgumentError": "vectorkit.errors",
     "InvalidFilterError": "vectorkit.errors",
     "InvalidIdError": "vectorkit.errors",
@@ -148,6 +162,7 @@ _MODULES = {
     "PartialWriteError": "vectorkit.errors",
     "Patch": "vectorkit.types",
     "Ranking": "vectorkit.types",
+    "Recall": "vectorkit.inspection",
     "Record": "vectorkit.types",
     "RecordNotFoundError": "vectorkit.errors",
     "TextSearchBackend": "vectorkit.protocol",

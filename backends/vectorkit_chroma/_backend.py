@@ -299,6 +299,6 @@ class ChromaBackend:
     def _ranked(
         table: Table, queries: FloatArray, k: int, selection: Selection, exact: bool | None, include_embeddings: bool
     ) -> list[Ranking]:
-        if table.info.spec.index == "none":
+        if table.info.spec.index is None:
             exact = True
         return _search.search(table, queries, k, selection, exact=exact, include_embeddings=include_embeddings)

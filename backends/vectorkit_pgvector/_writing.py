@@ -58,7 +58,6 @@ class Input:
 
 def add(session: Session, table: Table, batches: Input) -> None:
     """See `VectorBackend.add`; an id that is stored is psycopg's `UniqueViolation`."""
-    session.run(_sql.touch(table))
     for batch in batches:  # one COPY each, not one in all: where the input comes from may need the connection too
         parts = _parts(batch, table, _COPY_BYTES)
         rows = (copy_rows(part.ids, part.documents, part.metadatas, part.embeddings) for part in parts)
@@ -83,7 +82,6 @@ def refused(session: Session, table: Table, ids: Sequence[str], detail: str) -> 
 
 def upsert(session: Session, table: Table, batches: Input) -> None:
     """See `VectorBackend.upsert`."""
-    session.run(_sql.touch(table))
     for batch in batches:
         for part in _parts(batch, table, _MESSAGE_BYTES):
             session.run(_sql.upsert(table, part))

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from vectorkit.protocol import TextSearchBackend, VectorBackend
+from vectorkit.protocol import IndexedBackend, TextSearchBackend, VectorBackend
 from vectorkit.types import Capabilities
 
 __all__ = ["Preflight", "PreflightError", "protocol_problems"]
@@ -23,13 +23,16 @@ class PreflightError(Exception):
 def protocol_problems(backend: object) -> list[str]:
     """Return in what an object differs from the protocol: names, kinds and defaults of arguments, and properties.
 
-    The protocol is `VectorBackend`, or `TextSearchBackend` if the object's capabilities say `text_search`.
+    The protocol is `VectorBackend`, or `TextSearchBackend` if the object's capabilities say `text_search`, and
+    `IndexedBackend` if the object has a method `create_index`.
     """
     problems: list[str] = []
     capabilities: object = getattr(backend, "capabilities", None)
     text_search = isinstance(capabilities, Capabilities) and capabilities.text_search
-    protocol = TextSearchBackend if text_search else VectorBackend
-    for name, wanted in inspect.getmembers(protocol, inspect.isfunction):
+    methods = dict(inspect.getmembers(TextSearchBackend if text_search else VectorBackend, inspect.isfunction))
+    if hasattr(backend, "create_index"):
+        methods |= inspect.getmembers(IndexedBackend, inspect.isfunction)
+    for name, wanted in methods.items():
         if name.startswith("_"):
             continue
         method = getattr(backend, name, None)
