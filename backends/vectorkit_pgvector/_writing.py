@@ -115,7 +115,8 @@ def _inform_planner(session: Session, table: Table, written: Input) -> None:
     Not in the caller's transaction, which would hold the lock until it ends.
     """
     if len(written.ids) >= _BULK and not session.joins and session.rows(_sql.unanalyzed(table)):
-        session.run(_sql.analyze(table))
+        with session.settings({"default_statistics_target": "1"}, restore=False):  # 300 rows will do, 30,000 take long
+            session.run(_sql.analyze(table))
 
 
 def _parts(batch: Batch, table: Table, size: int) -> Iterator[Batch]:
