@@ -20,7 +20,7 @@ from vectorkit_pgvector._sql import Table
 __all__ = ["Input", "add", "already_stored", "delete", "update", "upsert"]
 
 _COPY_BYTES: Final = 1 << 18
-_MESSAGE_BYTES: Final = 1 << 20
+_MESSAGE_BYTES: Final = 1 << 19
 """Of vectors in one part: measured, parts beyond these sizes are slower, and cost memory."""
 _BULK: Final = 1000
 """Records in a call from which on it is worth telling the planner of them."""
