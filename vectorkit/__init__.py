@@ -40,15 +40,19 @@ if TYPE_CHECKING:
         VectorKitError,
     )
     from vectorkit.filters import F, Filter
+    from vectorkit.indexes import HNSW, IndexProgress, IVFFlat
+    from vectorkit.inspection import Recall
     from vectorkit.memory import MemoryBackend
-    from vectorkit.protocol import Embedder, VectorBackend
+    from vectorkit.protocol import Embedder, IndexedBackend, TextSearchBackend, VectorBackend
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.types import (
         Batch,
+        Candidate,
         Capabilities,
         CollectionInfo,
         CollectionSpec,
         EmbedderIdentity,
+        Explanation,
         FloatArray,
         Hit,
         Json,
@@ -59,12 +63,13 @@ if TYPE_CHECKING:
         Record,
     )
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "BackendError",
     "BackendPermissionError",
     "BackendTimeoutError",
     "BackendUnavailableError",
     "Batch",
+    "Candidate",
     "Capabilities",
     "Collection",
     "CollectionExistsError",
@@ -78,10 +83,15 @@ __all__ = [
     "EmbedderIdentity",
     "EmbedderRevisionWarning",
     "EmbeddingError",
+    "Explanation",
     "F",
     "Filter",
     "FloatArray",
+    "HNSW",
     "Hit",
+    "IVFFlat",
+    "IndexProgress",
+    "IndexedBackend",
     "InvalidArgumentError",
     "InvalidFilterError",
     "InvalidIdError",
@@ -96,8 +106,10 @@ __all__ = [
     "PartialWriteError",
     "Patch",
     "Ranking",
+    "Recall",
     "Record",
     "RecordNotFoundError",
+    "TextSearchBackend",
     "UnsupportedError",
     "VectorBackend",
     "VectorKitError",
@@ -113,6 +125,7 @@ _MODULES = {
     "BackendTimeoutError": "vectorkit.errors",
     "BackendUnavailableError": "vectorkit.errors",
     "Batch": "vectorkit.types",
+    "Candidate": "vectorkit.types",
     "Capabilities": "vectorkit.types",
     "Collection": "vectorkit.collection",
     "CollectionExistsError": "vectorkit.errors",
@@ -126,12 +139,17 @@ _MODULES = {
     "EmbedderIdentity": "vectorkit.types",
     "EmbedderRevisionWarning": "vectorkit.store",
     "EmbeddingError": "vectorkit.errors",
+    "Explanation": "vectorkit.types",
     "F": "vectorkit.filters",
     "Filter": "vectorkit.filters",
     "FloatArray": "vectorkit.types",
+    "HNSW": "vectorkit.indexes",
     "Hit": "vectorkit.types",
+    "IVFFlat": "vectorkit.indexes",
     "Json": "vectorkit.types",
     "Metadata": "vectorkit.types",
+    "IndexProgress": "vectorkit.indexes",
+    "IndexedBackend": "vectorkit.protocol",
     "InvalidArgumentError": "vectorkit.errors",
     "InvalidFilterError": "vectorkit.errors",
     "InvalidIdError": "vectorkit.errors",
@@ -144,8 +162,10 @@ _MODULES = {
     "PartialWriteError": "vectorkit.errors",
     "Patch": "vectorkit.types",
     "Ranking": "vectorkit.types",
+    "Recall": "vectorkit.inspection",
     "Record": "vectorkit.types",
     "RecordNotFoundError": "vectorkit.errors",
+    "TextSearchBackend": "vectorkit.protocol",
     "UnsupportedError": "vectorkit.errors",
     "VectorBackend": "vectorkit.protocol",
     "VectorKitError": "vectorkit.errors",

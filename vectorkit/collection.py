@@ -1,56 +1,34 @@
-"""`Collection`: writing, reading and searching records. Every argument is checked here, then the backend is called."""
+"""`Collection`: writing and reading records. Every argument is checked here, then the backend is called."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
-from itertools import takewhile
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
-from vectorkit import filters
-from vectorkit.errors import InvalidArgumentError, UnsupportedError
-from vectorkit.filters import Filter
-from vectorkit.intake import Intake, spooled
+from vectorkit.errors import InvalidArgumentError
+from vectorkit.inspection import InspectionMethods
+from vectorkit.intake import spooled
 from vectorkit.metadata import as_metadata
-from vectorkit.protocol import Embedder, VectorBackend
-from vectorkit.types import Batch, CollectionInfo, FloatArray, Hit, Json, Metric, Patch, Ranking, Record, Vector
-from vectorkit.validation import as_list, check_choice, check_flag, check_id, check_natural, check_score
+from vectorkit.protocol import Embedder
+from vectorkit.searching import Where, as_count, as_filter
+from vectorkit.types import Batch, CollectionInfo, Json, Patch, Record, Vector
+from vectorkit.validation import as_list, check_flag, check_id
 
-__all__ = ["Collection", "Mode", "Where"]
-
-Where: TypeAlias = Mapping[str, Any] | Filter
-"""A filter, as a dict or built with `F` (section 5 of the contract)."""
+__all__ = ["Collection"]
 
 Vectors: TypeAlias = Sequence[Vector | None] | NDArray[Any]
 """One vector a record, as a 2-d array or row by row; None for one that is to be embedded."""
 
-Mode: TypeAlias = Literal["vector", "text", "hybrid"]
-"""What a search ranks by."""
 
-_MANY: Final = 2**31 - 1
-"""More records than one result can hold."""
-
-
-class Collection:
+class Collection(InspectionMethods):
     """Records of one dimension and metric; made by `VectorStore`.
 
     Every method may raise `CollectionNotFoundError`, when this very collection was dropped, and `BackendError`.
     """
 
-    def __init__(self, backend: VectorBackend, info: CollectionInfo, embedder: Embedder | None) -> None:
-        self._backend = backend
-        self._info = info
-        self._intake = Intake(info.spec, embedder)
-
     def __repr__(self) -> str:
         return f"Collection({self.name!r}, {self._info.metric}, dimension={self._info.dimension}, {self._backend!r})"
-
-    @property
-    def name(self) -> str:
-        """The collection's name."""
-        return self._info.name
 
     @property
     def embedder(self) -> Embedder | None:
@@ -58,7 +36,7 @@ class Collection:
         return self._intake.embedder
 
     def info(self) -> CollectionInfo:
-        """Return what the collection was created with, and where its records are."""
+        """Return what the collection was created with, its index as this object knows it, and where its records are."""
         return self._info
 
     def add(
@@ -169,9 +147,9 @@ class Collection:
             InvalidArgumentError: `limit` or `offset` is not an int >= 0.
         """
         wanted = _ids(ids)
-        where = _filter(where, where_document)
-        limit = None if limit is None else _number(limit, "limit")
-        offset = _number(offset, "offset")
+        where = as_filter(where, where_document)
+        limit = None if limit is None else as_count(limit, "limit")
+        offset = as_count(offset, "offset")
         check_flag(include_embeddings, "include_embeddings")
         if limit == 0 or wanted == []:
             return []
@@ -201,8 +179,8 @@ class Collection:
             InvalidFilterError: A filter is malformed.
             InvalidArgumentError: `batch_size` is not an int >= 1.
         """
-        tree = _filter(where, where_document)
-        batch_size = _number(batch_size, "batch_size")
+        tree = as_filter(where, where_document)
+        batch_size = as_count(batch_size, "batch_size")
         if batch_size < 1:
             raise InvalidArgumentError("batch_size is an int >= 1, not 0")
         check_flag(include_embeddings, "include_embeddings")
@@ -215,7 +193,7 @@ class Collection:
         Raises:
             InvalidFilterError: A filter is malformed.
         """
-        return self._backend.count(self._info, _filter(where, where_document))
+        return self._backend.count(self._info, as_filter(where, where_document))
 
     def delete(
         self,
@@ -240,113 +218,12 @@ class Collection:
             InvalidFilterError: A filter is malformed.
         """
         wanted = _ids(ids)
-        tree = _filter(where, where_document)
+        tree = as_filter(where, where_document)
         if wanted is None and not _says_something(where) and not _says_something(where_document):
             raise InvalidArgumentError(
                 "delete needs ids= or a filter that is not empty; to delete everything, drop the collection"
             )
         return 0 if wanted == [] else self._backend.delete(self._info, ids=wanted, where=tree)
-
-    def search(
-        self,
-        query: str | Vector,
-        k: int = 10,
-        *,
-        where: Where | None = None,
-        where_document: Mapping[str, Any] | None = None,
-        mode: Mode = "vector",
-        min_score: float | None = None,
-        exact: bool | None = None,
-        include_embeddings: bool = False,
-    ) -> list[Hit]:
-        """Find the nearest records.
-
-        Args:
-            query: A text, embedded by the collection's embedder, or a vector of `dimension` numbers.
-            k: How many, >= 0.
-            where: Filter on metadata; decides before the cut which records take part.
-            where_document: Filter on documents.
-            mode: `"vector"`; `"text"` and `"hybrid"` need a text index.
-            min_score: Leave out hits with a lower score.
-            exact: True: compare with every record that matches. None: do so if at most 2,000 match, else an index
-                may be used. False: an index may be used at any size.
-            include_embeddings: Whether hits hold their vectors.
-
-        Returns:
-            Hits ordered by distance, equal distances by id; `k` of them if so many match.
-
-        Raises:
-            InvalidVectorError: The query vector is not allowed (`DimensionMismatchError`: it has another length).
-            EmbeddingError: A text query, and no embedder; or it failed.
-            InvalidFilterError: A filter is malformed.
-            InvalidArgumentError: Another argument is.
-            UnsupportedError: The mode needs a text index that the collection lacks.
-        """
-        return self.search_many(
-            [query],
-            k,
-            where=where,
-            where_document=where_document,
-            mode=mode,
-            min_score=min_score,
-            exact=exact,
-            include_embeddings=include_embeddings,
-        )[0]
-
-    def search_many(
-        self,
-        queries: Sequence[str | Vector] | NDArray[Any],
-        k: int = 10,
-        *,
-        where: Where | None = None,
-        where_document: Mapping[str, Any] | None = None,
-        mode: Mode = "vector",
-        min_score: float | None = None,
-        exact: bool | None = None,
-        include_embeddings: bool = False,
-    ) -> list[list[Hit]]:
-        """Search with several queries; equals `[search(query, …) for query in queries]`.
-
-        Args:
-            queries: Texts or vectors, or a 2-d array of vectors.
-            k: This and the other arguments, and the errors, are those of `search`.
-            where: See `search`.
-            where_document: See `search`.
-            mode: See `search`.
-            min_score: See `search`.
-            exact: See `search`.
-            include_embeddings: See `search`.
-
-        Returns:
-            One list of hits a query, in the order of the queries.
-        """
-        k = _number(k, "k")
-        check_choice(mode, ("vector", "text", "hybrid"), "mode")
-        tree = _filter(where, where_document)
-        least = None if min_score is None else check_score(min_score)
-        if exact is not None:
-            check_flag(exact, "exact")
-        check_flag(include_embeddings, "include_embeddings")
-        if mode != "vector":
-            raise UnsupportedError(
-                f"mode={mode!r} needs a text index, and collection {self.name!r} has none; use mode='vector'"
-            )
-        rows = [self._intake.query(query) for query in as_list(queries, "queries")]
-        if not rows:
-            return []
-
-        def run(vectors: FloatArray, exact: bool | None) -> list[Ranking]:
-            return self._backend.search(
-                self._info, vectors, k, where=tree, exact=exact, include_embeddings=include_embeddings
-            )
-
-        vectors = np.stack(rows)
-        if k == 0:
-            return [[] for _ in rows]
-        return [
-            _above(least, ranking, self._info.metric, partial(run, vectors[row : row + 1], True))
-            for row, ranking in enumerate(run(vectors, exact))
-        ]
 
     def _write(self, write: Callable[[CollectionInfo, Iterable[Batch]], None], batches: Iterable[Batch]) -> list[str]:
         ids: list[str] = []
@@ -381,30 +258,5 @@ def _ids(ids: Sequence[str] | None) -> list[str] | None:
     return None if ids is None else list(dict.fromkeys(check_id(id) for id in as_list(ids, "ids")))
 
 
-def _number(value: object, what: str) -> int:
-    """A number of records; any int is taken, but backends see none that a database's integers cannot hold."""
-    return min(check_natural(value, what), _MANY)
-
-
-def _filter(where: Where | None, where_document: Mapping[str, Any] | None) -> Filter | None:
-    """Both filters as one tree."""
-    parts = [part for part in (filters.parse(where), filters.parse_document(where_document)) if part is not None]
-    return filters.simplify(filters.And(tuple(parts))) if parts else None
-
-
 def _says_something(where: object) -> bool:
     return where is not None and where != {}
-
-
-def _above(least: float | None, ranking: Ranking, metric: Metric, exactly: Callable[[], list[Ranking]]) -> list[Hit]:
-    """The hits that reach `min_score`: as score falls with distance, the first ones.
-
-    If an index found hits below it among its k, it may have missed some above: then all records are compared (6.1).
-    """
-    if least is None:
-        return ranking.hits
-    floor = least - 1e-6 * (1.0 if metric == "cosine" else abs(least))  # rule 6.6: within what 6.5 lets scores differ
-    kept = list(takewhile(lambda hit: hit.score >= floor, ranking.hits))
-    if ranking.exact or len(kept) == len(ranking.hits):
-        return kept
-    return list(takewhile(lambda hit: hit.score >= floor, exactly()[0].hits))

@@ -15,7 +15,6 @@ from vectorkit.errors import (
     EmbeddingError,
     InvalidArgumentError,
     InvalidVectorError,
-    RecordNotFoundError,
     VectorKitError,
 )
 from vectorkit.metadata import as_metadata
@@ -27,6 +26,7 @@ from vectorkit.validation import (
     check_id,
     check_text,
     check_unique,
+    not_stored,
 )
 from vectorkit.vectors import as_vectors
 
@@ -258,9 +258,7 @@ def _stored_texts(
         return [None] * len(ids)
     found = stored(wanted)
     if missing := [id for id in wanted if id not in found]:
-        raise RecordNotFoundError(
-            f"{len(missing):,} id(s) are not stored: {', '.join(map(repr, missing[:10]))}; nothing was written"
-        )
+        raise not_stored(missing)
     return [found[id].document if id in found else None for id in ids]
 
 

@@ -1,52 +1,41 @@
 """`MemoryBackend`: everything in this process, exact. It is the reference the other backends are compared with."""
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
-from typing import NamedTuple
+from typing import Final
 from uuid import uuid4
 
-import numpy as np
-
+from vectorkit._memory_rows import Row, Stored, candidates, hit_of, patched, record_of, rows_of, stacked
+from vectorkit._memory_text import TextIndex, best
 from vectorkit.errors import (
     BackendError,
     CollectionExistsError,
     CollectionNotFoundError,
-    DuplicateIdError,
     InvalidArgumentError,
-    RecordNotFoundError,
-    UnsupportedError,
 )
 from vectorkit.filters import Filter, evaluate
 from vectorkit.ranking import rank
 from vectorkit.types import (
     Batch,
+    Candidate,
     Capabilities,
     CollectionInfo,
     CollectionSpec,
     FloatArray,
     Hit,
-    Json,
     Metadata,
     Patch,
     Ranking,
     Record,
 )
+from vectorkit.validation import already_stored, not_stored
 
 __all__ = ["MemoryBackend"]
 
-
-class _Row(NamedTuple):
-    document: str | None
-    embedding: FloatArray
-    metadata: Metadata
-
-
-@dataclass(slots=True)
-class _Stored:
-    info: CollectionInfo
-    rows: dict[str, _Row] = field(default_factory=dict[str, _Row])
+_PROGRESS: Final = 1000
+"""Documents between two reports of progress."""
 
 
 class MemoryBackend:
@@ -57,7 +46,7 @@ class MemoryBackend:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._stored: dict[str, _Stored] = {}
+        self._stored: dict[str, Stored] = {}
         self._closed = False
 
     @classmethod
@@ -81,25 +70,24 @@ class MemoryBackend:
 
     @property
     def capabilities(self) -> Capabilities:
-        """All or nothing in every call, no index, no text index, one process."""
+        """All or nothing in every call, text search, no index of vectors, one process."""
         return Capabilities(
             atomic_writes=True,
             atomic_add=True,
             approximate_search=False,
-            text_search=False,
+            text_search=True,
             persistent=False,
             multi_process=False,
         )
 
     def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
         """See `VectorBackend.create_collection`."""
-        if spec.text_index:
-            raise UnsupportedError("a store in memory has no text index; create the collection with text_index=False")
+        text = TextIndex(spec.language) if spec.text_index else None
         with self._lock:
             if spec.name in self._open():
                 raise CollectionExistsError(f"collection {spec.name!r} exists; open it with get_collection")
             info = CollectionInfo(spec, generation=str(uuid4()), location="in memory")
-            self._stored[spec.name] = _Stored(info)
+            self._stored[spec.name] = Stored(info, text)
             return info
 
     def open_collection(self, name: str) -> CollectionInfo:
@@ -120,35 +108,29 @@ class MemoryBackend:
 
     def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """See `VectorBackend.add`."""
-        new = _rows(batches)
+        new = rows_of(batches)
         with self._lock:
-            rows = self._rows(collection)
-            if taken := sorted(new.keys() & rows.keys()):
-                raise DuplicateIdError(
-                    f"{len(taken):,} id(s) are stored already: {', '.join(map(repr, taken[:10]))}; "
-                    "nothing was written; use upsert to replace records"
-                )
-            rows.update(new)
+            stored = self._live(collection)
+            if taken := new.keys() & stored.rows.keys():
+                raise already_stored(taken)
+            stored.put(new)
 
     def upsert(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """See `VectorBackend.upsert`."""
-        new = _rows(batches)
+        new = rows_of(batches)
         with self._lock:
-            self._rows(collection).update(new)
+            self._live(collection).put(new)
 
     def update(self, collection: CollectionInfo, patches: Sequence[Patch]) -> None:
         """See `VectorBackend.update`."""
         with self._lock:
-            rows = self._rows(collection)
+            stored = self._live(collection)
             ids = [id for patch in patches for id in patch.ids]
-            if missing := sorted(id for id in ids if id not in rows):
-                raise RecordNotFoundError(
-                    f"{len(missing):,} id(s) are not stored: {', '.join(map(repr, missing[:10]))}; "
-                    "nothing was written; use upsert to add records"
-                )
-            for patch in patches:
-                for index, id in enumerate(patch.ids):
-                    rows[id] = _patched(rows[id], patch, index)
+            if missing := [id for id in ids if id not in stored.rows]:
+                raise not_stored(missing)
+            stored.put(
+                {id: patched(stored.rows[id], patch, index) for patch in patches for index, id in enumerate(patch.ids)}
+            )
 
     def get(
         self,
@@ -163,8 +145,8 @@ class MemoryBackend:
         """See `VectorBackend.get`."""
         with self._lock:
             rows = self._rows(collection)
-            found = islice(_matching(rows, ids, where), offset, None if limit is None else offset + limit)
-            return [_record(id, rows[id], include_embeddings) for id in found]
+            found = islice(self._matching(rows, ids, where), offset, None if limit is None else offset + limit)
+            return [record_of(id, rows[id], include_embeddings) for id in found]
 
     def scan(
         self,
@@ -176,7 +158,7 @@ class MemoryBackend:
     ) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`."""
         with self._lock:
-            ids = list(_matching(self._rows(collection), None, where))
+            ids = list(self._matching(self._rows(collection), None, where))
         for start in range(0, len(ids), batch_size):
             page = ids[start : start + batch_size]
             yield self.get(collection, ids=page, where=where, include_embeddings=include_embeddings)
@@ -184,17 +166,16 @@ class MemoryBackend:
     def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
         """See `VectorBackend.count`."""
         with self._lock:
-            return sum(1 for _ in _matching(self._rows(collection), None, where))
+            return sum(1 for _ in self._matching(self._rows(collection), None, where))
 
     def delete(
         self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
     ) -> int:
         """See `VectorBackend.delete`."""
         with self._lock:
-            rows = self._rows(collection)
-            found = list(_matching(rows, ids, where))
-            for id in found:
-                del rows[id]
+            stored = self._live(collection)
+            found = list(self._matching(stored.rows, ids, where))
+            stored.remove(found)
             return len(found)
 
     def search(
@@ -209,26 +190,75 @@ class MemoryBackend:
     ) -> list[Ranking]:
         """See `VectorBackend.search`."""
         with self._lock:
-            rows = self._rows(collection)
-            ids = list(_matching(rows, None, where))
-            found = [rows[id] for id in ids]
-        vectors = np.array([row.embedding for row in found], dtype=np.float32).reshape(-1, collection.dimension)
+            rows = self._rows_that_match(self._live(collection), where)
+        ids, vectors = list(rows), stacked(rows.values(), collection.dimension)
         return [
             Ranking(
                 [
-                    Hit(
-                        ids[row],
-                        score,
-                        distance,
-                        found[row].document,
-                        _copied(found[row].metadata),
-                        found[row].embedding.copy() if include_embeddings else None,
-                    )
+                    hit_of(ids[row], rows[ids[row]], score, distance, include_embeddings)
                     for row, distance, score in rank(collection.metric, query, ids, vectors, k)
                 ],
                 exact=True,
             )
             for query in queries
+        ]
+
+    def create_text_index(
+        self, collection: CollectionInfo, progress: Callable[[int, int], None] | None = None
+    ) -> CollectionInfo:
+        """See `TextSearchBackend.create_text_index`."""
+        with self._lock:
+            stored = self._live(collection)
+            if stored.text is None:
+                text, documents = TextIndex(collection.spec.language), list(stored.documents().items())
+                for start in range(0, len(documents), _PROGRESS):
+                    if progress is not None:
+                        progress(start, len(documents))
+                    text.put(text.analysed(dict(documents[start : start + _PROGRESS])))
+                if progress is not None:
+                    progress(len(documents), len(documents))
+                stored.text = text
+                stored.info = replace(stored.info, spec=replace(stored.info.spec, text_index=True))
+            return stored.info
+
+    def search_text(
+        self,
+        collection: CollectionInfo,
+        queries: Sequence[Sequence[str]],
+        k: int,
+        *,
+        where: Filter | None = None,
+        include_embeddings: bool = False,
+    ) -> list[list[Hit]]:
+        """See `TextSearchBackend.search_text`."""
+        with self._lock:
+            stored = self._live(collection)
+            rows = self._rows_that_match(stored, where)
+            scores = [stored.text_scores(words, rows) for words in queries]
+        return [
+            [hit_of(id, rows[id], score, None, include_embeddings) for id, score in best(each, k)] for each in scores
+        ]
+
+    def search_hybrid(
+        self,
+        collection: CollectionInfo,
+        vectors: FloatArray,
+        queries: Sequence[Sequence[str]],
+        fetch_k: int,
+        *,
+        where: Filter | None = None,
+        exact: bool | None = None,  # always exact
+        include_embeddings: bool = False,
+    ) -> list[list[Candidate]]:
+        """See `TextSearchBackend.search_hybrid`."""
+        with self._lock:
+            stored = self._live(collection)
+            rows = self._rows_that_match(stored, where)
+            scores = [stored.text_scores(words, rows) for words in queries]
+        stack = stacked(rows.values(), collection.dimension)
+        return [
+            candidates(collection.metric, vector, rows, stack, texts, fetch_k, include_embeddings)
+            for vector, texts in zip(vectors, scores, strict=True)
         ]
 
     def close(self) -> None:
@@ -237,63 +267,39 @@ class MemoryBackend:
             self._closed = True
             self._stored.clear()
 
-    def _open(self) -> dict[str, _Stored]:
+    def _open(self) -> dict[str, Stored]:
         if self._closed:
             raise BackendError("this store was closed; connect again")
         return self._stored
 
-    def _named(self, name: str) -> _Stored:
+    def _named(self, name: str) -> Stored:
         if name not in self._open():
             raise CollectionNotFoundError(f"there is no collection {name!r}; create it with create_collection")
         return self._stored[name]
 
-    def _rows(self, collection: CollectionInfo) -> dict[str, _Row]:
+    def _live(self, collection: CollectionInfo) -> Stored:
         stored = self._open().get(collection.name)
         if stored is None or stored.info.generation != collection.generation:
             raise CollectionNotFoundError(
                 f"collection {collection.name!r} was dropped since it was opened; open or create it again"
             )
-        return stored.rows
+        return stored
 
+    def _rows(self, collection: CollectionInfo) -> dict[str, Row]:
+        return self._live(collection).rows
 
-def _rows(batches: Iterable[Batch]) -> dict[str, _Row]:
-    return {
-        id: _Row(document, embedding.copy(), metadata)
-        for batch in batches
-        for id, document, embedding, metadata in zip(
-            batch.ids, batch.documents, batch.embeddings, batch.metadatas, strict=True
-        )
-    }
+    def _matching(self, rows: Mapping[str, Row], ids: Sequence[str] | None, where: Filter | None) -> Iterator[str]:
+        """The ids that match: those of `ids` in their order, or all in ascending order."""
+        names = sorted(rows) if ids is None else [id for id in ids if id in rows]
+        if where is None:
+            return iter(names)
+        test = self._test(where)
+        return (id for id in names if test(rows[id].document, rows[id].metadata))
 
+    def _rows_that_match(self, stored: Stored, where: Filter | None) -> dict[str, Row]:
+        """The records that match, in ascending order of id."""
+        return {id: stored.rows[id] for id in self._matching(stored.rows, None, where)}
 
-def _patched(row: _Row, patch: Patch, index: int) -> _Row:
-    if patch.documents is not None:
-        row = row._replace(document=patch.documents[index])
-    if patch.embeddings is not None:
-        row = row._replace(embedding=patch.embeddings[index].copy())
-    if patch.metadatas is not None:
-        new = patch.metadatas[index]
-        row = row._replace(metadata={**row.metadata, **new} if patch.merge else new)
-    return row
-
-
-def _matching(rows: Mapping[str, _Row], ids: Sequence[str] | None, where: Filter | None) -> Iterator[str]:
-    names = sorted(rows) if ids is None else [id for id in ids if id in rows]
-    if where is None:
-        return iter(names)
-    test = evaluate(where)
-    return (id for id in names if test(rows[id].document, rows[id].metadata))
-
-
-def _record(id: str, row: _Row, include_embeddings: bool) -> Record:
-    return Record(id, row.document, row.embedding.copy() if include_embeddings else None, _copied(row.metadata))
-
-
-def _copied(metadata: Metadata) -> Metadata:
-    return {key: _copy(value) for key, value in metadata.items()}
-
-
-def _copy(value: Json) -> Json:
-    if isinstance(value, list):
-        return [_copy(item) for item in value]
-    return {key: _copy(item) for key, item in value.items()} if isinstance(value, dict) else value
+    def _test(self, where: Filter) -> Callable[[str | None, Metadata], bool]:
+        """What a filter means; the faults of `vectorkit.testing` mean something else by it."""
+        return evaluate(where)

@@ -1,4 +1,4 @@
-"""The two seams: `VectorBackend`, which a store implements, and `Embedder`, which makes vectors of texts.
+"""The seams: `VectorBackend`, `IndexedBackend` and `TextSearchBackend` for stores; `Embedder` for vectors of texts.
 
 The facade (`vectorkit.store`) checks every argument, embeds, parses filters and applies `min_score`; what arrives
 here is valid. What a method promises is in its docstring; the numbers are rules of the contract. Every method may
@@ -7,23 +7,27 @@ cause, and every method that takes a `CollectionInfo` raises `CollectionNotFound
 (of that `generation`) is gone, also when another of its name has been created since (1.6).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 from vectorkit.filters import Filter
+from vectorkit.indexes import Index, IndexProgress
 from vectorkit.types import (
     Batch,
+    Candidate,
     Capabilities,
     CollectionInfo,
     CollectionSpec,
     EmbedderIdentity,
+    Explanation,
     FloatArray,
+    Hit,
     Patch,
     Ranking,
     Record,
 )
 
-__all__ = ["Embedder", "VectorBackend"]
+__all__ = ["Embedder", "IndexedBackend", "TextSearchBackend", "VectorBackend"]
 
 
 @runtime_checkable
@@ -191,6 +195,180 @@ class VectorBackend(Protocol):
 
     def close(self) -> None:
         """Release what the backend holds; calling it again does nothing. Other methods then raise `BackendError`."""
+        ...
+
+
+@runtime_checkable
+class IndexedBackend(VectorBackend, Protocol):
+    """A store whose vector indexes can be built and dropped while it is in use. What lacks them implements nothing."""
+
+    def create_index(
+        self,
+        collection: CollectionInfo,
+        index: Index,
+        *,
+        progress: Callable[[IndexProgress], object] | None = None,
+    ) -> CollectionInfo:
+        """Give a collection an index in place of the one it has, if any; nothing happens if it has this very one.
+
+        The collection is searched, and right, meanwhile. Where there are too few records for an index to be of use, it
+        is built as soon as there are enough.
+
+        Args:
+            collection: Which.
+            index: The index.
+            progress: Called now and then, in the calling thread; what it raises ends the building and passes through.
+
+        Returns:
+            The collection, with this index.
+
+        Raises:
+            UnsupportedError: The store has no such index, cannot hold vectors of this dimension in it, or cannot report
+                its progress here.
+            BackendError: An index of this collection is being built already.
+        """
+        ...
+
+    def drop_index(self, collection: CollectionInfo) -> CollectionInfo:
+        """Drop the index, if there is one: every search compares all records from then on.
+
+        Returns:
+            The collection, without an index.
+
+        Raises:
+            BackendError: It is being built.
+        """
+        ...
+
+    def reindex(
+        self, collection: CollectionInfo, *, progress: Callable[[IndexProgress], object] | None = None
+    ) -> CollectionInfo:
+        """Build the index of a collection, which has one, anew; arguments, result and errors as of `create_index`."""
+        ...
+
+    def search_tuned(
+        self,
+        collection: CollectionInfo,
+        queries: FloatArray,
+        k: int,
+        *,
+        effort: int,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        include_embeddings: bool = False,
+    ) -> list[Ranking]:
+        """As `search`, with a setting of the index for these queries alone.
+
+        Args:
+            collection: This and the other arguments, and the result, are those of `search`.
+            queries: See `search`.
+            k: See `search`.
+            effort: `ef_search` of an HNSW index, 1 to 1,000; `probes` of an IVFFlat one, 1 to 32,768.
+            where: See `search`.
+            exact: None or False.
+            include_embeddings: See `search`.
+        """
+        ...
+
+    def explain(
+        self,
+        collection: CollectionInfo,
+        query: FloatArray,
+        k: int,
+        *,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        effort: int | None = None,
+    ) -> Explanation:
+        """Search as `search` or `search_tuned` does, and say how that went.
+
+        Args:
+            collection: Where.
+            query: float32 array of shape `(dimension,)`.
+            k: See `search`.
+            where: See `search`.
+            exact: See `search`.
+            effort: See `search_tuned`; None: the collection's own.
+        """
+        ...
+
+
+@runtime_checkable
+class TextSearchBackend(VectorBackend, Protocol):
+    """A store with text search (section 7): what a backend whose capabilities say `text_search` has besides.
+
+    Such a backend keeps, for collections with `spec.text_index`, the words of the documents in step with every write,
+    as one with it, also through handles that were opened before the index was made. It takes the words of a document
+    from `vectorkit.text.analyzer(spec.language)`, and their weights from `vectorkit.text`. The facade analyses the
+    queries, and calls these methods only on collections that have a text index.
+    """
+
+    def create_text_index(
+        self, collection: CollectionInfo, progress: Callable[[int, int], None] | None = None
+    ) -> CollectionInfo:
+        """Index the documents that are stored, and those written from now on (7.1).
+
+        If it fails half-way, the collection has no text index, and this can be called again.
+
+        Args:
+            collection: Where. If it has a text index already, nothing happens.
+            progress: Called now and then with the numbers of records done and of all; from 0, and at the end with
+                both equal. What it raises passes through.
+
+        Returns:
+            The collection, its `spec.text_index` True; generation and records are the same.
+        """
+        ...
+
+    def search_text(
+        self,
+        collection: CollectionInfo,
+        queries: Sequence[Sequence[str]],
+        k: int,
+        *,
+        where: Filter | None = None,
+        include_embeddings: bool = False,
+    ) -> list[list[Hit]]:
+        """Rank documents by BM25 (7.2).
+
+        Args:
+            collection: Where.
+            queries: The words of each query, after analysis, each word once; maybe none.
+            k: >= 1.
+            where: Decides before the cut which records take part, but not what a word weighs (7.4); None: all do.
+            include_embeddings: Whether the hits hold their vectors.
+
+        Returns:
+            One list a query: the first k of all records that match and hold a word of the query, by score, equal
+            scores by id; `score` is BM25, `distance` None.
+        """
+        ...
+
+    def search_hybrid(
+        self,
+        collection: CollectionInfo,
+        vectors: FloatArray,
+        queries: Sequence[Sequence[str]],
+        fetch_k: int,
+        *,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        include_embeddings: bool = False,
+    ) -> list[list[Candidate]]:
+        """Find the candidates of a fusion (7.3): what `search` and `search_text` find, each with both scores.
+
+        Args:
+            collection: Where.
+            vectors: float32 array of shape `(m, dimension)`, one row a query, m >= 1.
+            queries: As for `search_text`, m of them.
+            fetch_k: How many of each ranking, >= 1.
+            where: As for both.
+            exact: As for `search`.
+            include_embeddings: As for both.
+
+        Returns:
+            One list a query, in any order: the union of the first `fetch_k` of both rankings.
+        """
         ...
 
 

@@ -2,9 +2,9 @@
 
 import warnings
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
-from vectorkit import registry
+from vectorkit import registry, text
 from vectorkit.collection import Collection
 from vectorkit.errors import (
     CollectionExistsError,
@@ -13,9 +13,10 @@ from vectorkit.errors import (
     EmbeddingError,
     InvalidArgumentError,
 )
-from vectorkit.protocol import Embedder, VectorBackend
+from vectorkit.indexes import IndexChoice, as_index, check_metric
+from vectorkit.protocol import Embedder, TextSearchBackend, VectorBackend
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
-from vectorkit.validation import MetricName, as_metric, check_choice, check_dimension, check_flag, check_name, short
+from vectorkit.validation import MetricName, as_metric, check_dimension, check_flag, check_name
 
 __all__ = ["Collection", "EmbedderRevisionWarning", "VectorStore", "connect"]
 
@@ -52,6 +53,11 @@ class VectorStore:
                 f"{type(backend).__name__} is no VectorBackend: it lacks methods of the protocol; "
                 "for a URL use vectorkit.connect(url)"
             )
+        if backend.capabilities.text_search and not isinstance(backend, TextSearchBackend):
+            raise InvalidArgumentError(
+                f"{type(backend).__name__} says that it has text search, but is no TextSearchBackend: "
+                "it lacks methods of that protocol"
+            )
         self._backend = backend
 
     def __repr__(self) -> str:
@@ -77,7 +83,7 @@ class VectorStore:
         embedder: Embedder | None = None,
         dimension: int | None = None,
         metric: MetricName = "cosine",
-        index: Literal["hnsw", "none"] = "hnsw",
+        index: IndexChoice = "hnsw",
         text_index: bool = False,
         language: str = "english",
     ) -> "Collection":
@@ -88,25 +94,31 @@ class VectorStore:
             embedder: Makes vectors of documents and text queries; its identity is stored with the collection.
             dimension: Length of the vectors, 1 to 16,000; the embedder's if left out.
             metric: `"cosine"`, `"l2"` or `"ip"` (alias `"dot"`).
-            index: `"hnsw"`, or `"none"` where the backend can do without.
-            text_index: Whether to index the words of the documents too.
-            language: Language of the text index.
+            index: `"hnsw"`, `"ivfflat"`, an `HNSW` or `IVFFlat` with settings of its own, or `"none"`. A backend that
+                compares all records in every search takes any of them; its results are those of the best.
+            text_index: Whether to index the words of the documents too, for text and hybrid search.
+            language: Language of the text index, one of `vectorkit.text.LANGUAGES`; `"none"` for any.
 
         Raises:
             InvalidNameError: The name is not allowed.
             InvalidArgumentError: Another argument is not, or neither embedder nor dimension is given.
             CollectionExistsError: The name is taken.
-            UnsupportedError: The backend cannot hold such a collection.
+            UnsupportedError: The backend cannot hold such a collection, or has no such index; or
+                `quantization="binary"` with another metric than cosine.
+            MissingDependencyError: The stemmers for a text index are not installed; the message holds the pip line.
         """
         spec = CollectionSpec(
             name=check_name(name),
             metric=as_metric(metric),
             dimension=_dimension(dimension, embedder),
             embedder=None if embedder is None else _identity(embedder),
-            index=check_choice(index, ("hnsw", "none"), "index"),
+            index=as_index(index),
             text_index=check_flag(text_index, "text_index"),
-            language=_language(language),
+            language=text.check_language(language),
         )
+        check_metric(spec.index, spec.metric)
+        if spec.text_index and self._backend.capabilities.text_search:
+            text.analyzer(spec.language)  # which fails where the stemmers are missing, before anything is made
         return Collection(self._backend, self._backend.create_collection(spec), embedder)
 
     def get_collection(self, name: str, *, embedder: Embedder | None = None) -> "Collection":
@@ -130,7 +142,7 @@ class VectorStore:
         embedder: Embedder | None = None,
         dimension: int | None = None,
         metric: MetricName | None = None,
-        index: Literal["hnsw", "none"] = "hnsw",
+        index: IndexChoice = "hnsw",
         text_index: bool = False,
         language: str | None = None,
     ) -> "Collection":
@@ -144,7 +156,7 @@ class VectorStore:
         given = {
             "dimension": None if dimension is None else check_dimension(dimension),
             "metric": None if metric is None else as_metric(metric),
-            "language": None if language is None else _language(language),
+            "language": None if language is None else text.check_language(language),
         }
         try:
             collection = self._opened(name, embedder)
@@ -208,12 +220,6 @@ def _identity(embedder: Embedder) -> EmbedderIdentity:
     if not isinstance(identity, EmbedderIdentity):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise EmbeddingError(f"the embedder's identity is an EmbedderIdentity, not {type(identity).__name__}")
     return identity
-
-
-def _language(language: object) -> str:
-    if not isinstance(language, str) or not language:
-        raise InvalidArgumentError(f"language is the name of a language, such as 'english', not {short(language)}")
-    return language
 
 
 def _dimension(dimension: int | None, embedder: Embedder | None) -> int:

@@ -2,9 +2,9 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from numbers import Integral, Real
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 from vectorkit._narrow import is_iterable, is_mapping
 from vectorkit.errors import (
@@ -12,14 +12,19 @@ from vectorkit.errors import (
     InvalidArgumentError,
     InvalidIdError,
     InvalidNameError,
+    RecordNotFoundError,
 )
-from vectorkit.types import Metric
+
+if TYPE_CHECKING:
+    from vectorkit.types import Metric
 
 __all__ = [
     "MAX_DIMENSION",
     "MetricName",
+    "already_stored",
     "as_list",
     "as_metric",
+    "check_between",
     "check_choice",
     "check_dimension",
     "check_document",
@@ -30,6 +35,7 @@ __all__ = [
     "check_score",
     "check_text",
     "check_unique",
+    "not_stored",
     "plain_text",
     "short",
 ]
@@ -83,13 +89,10 @@ def check_name(name: object) -> str:
 
 def check_dimension(dimension: object) -> int:
     """Return `dimension` if it is an int from 1 to 16,000, or raise `InvalidArgumentError`."""
-    value = check_natural(dimension, "dimension")
-    if not 1 <= value <= MAX_DIMENSION:
-        raise InvalidArgumentError(f"dimension is 1 to {MAX_DIMENSION:,}, not {short(value)}")
-    return value
+    return check_between(dimension, 1, MAX_DIMENSION, "dimension")
 
 
-def as_metric(metric: object) -> Metric:
+def as_metric(metric: object) -> "Metric":
     """Return the metric of that name (`"dot"` is `"ip"`), or raise `InvalidArgumentError`."""
     chosen = check_choice(metric, _METRICS, "metric")
     return "ip" if chosen == "dot" else chosen
@@ -102,6 +105,14 @@ def check_natural(value: object, what: str) -> int:
     if value < 0:
         raise InvalidArgumentError(f"{what} is an int >= 0, not {short(value)}")
     return int(value)
+
+
+def check_between(value: object, least: int, most: int, what: str) -> int:
+    """Return `value` as an int if it is a whole number in a range, or raise `InvalidArgumentError`."""
+    number = check_natural(value, what)
+    if not least <= number <= most:
+        raise InvalidArgumentError(f"{what} is {least:,} to {most:,}, not {short(value)}")
+    return number
 
 
 def check_flag(value: object, what: str) -> bool:
@@ -166,6 +177,30 @@ def check_unique(ids: Sequence[str]) -> None:
         (twice if id in seen else seen).add(id)
     raise DuplicateIdError(
         f"{len(twice):,} id(s) are named more than once in this call: {_first_ten(twice)}; nothing was written"
+    )
+
+
+def already_stored(ids: Collection[str], count: int | None = None) -> DuplicateIdError:
+    """Return the error with which a backend's `add` refuses ids that are stored (rule 3.2).
+
+    Args:
+        ids: Those of the call that are stored; the message lists the first ten.
+        count: How many there are, if `ids` holds no more than the first of them.
+    """
+    return DuplicateIdError(
+        f"{len(ids) if count is None else count:,} id(s) are stored already: {_first_ten(ids)}; nothing was written; "
+        "use upsert to replace records"
+    )
+
+
+def not_stored(ids: Collection[str]) -> RecordNotFoundError:
+    """Return the error with which a backend's `update` refuses ids that are not stored (rule 3.4).
+
+    Args:
+        ids: Those of the call that are missing; the message lists the first ten.
+    """
+    return RecordNotFoundError(
+        f"{len(ids):,} id(s) are not stored: {_first_ten(ids)}; nothing was written; use upsert to add records"
     )
 
 

@@ -206,7 +206,7 @@ class ChromaBackend:
     ) -> list[Ranking]:
         """See `VectorBackend.search`."""
         table = self._table(collection)
-        if collection.spec.index == "none":
+        if collection.spec.index is None:
             exact = True
         return _search.search(
             table, queries, k, table.select(where), exact=exact, include_embeddings=include_embeddings

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from vectorkit.errors import DuplicateIdError, PartialWriteError, RecordNotFoundError, VectorKitError
+from vectorkit.errors import PartialWriteError, VectorKitError
 from vectorkit.filters import Filter
 from vectorkit.intake import spooled
 from vectorkit.types import Batch, FloatArray, Patch
+from vectorkit.validation import already_stored, not_stored
 from vectorkit_chroma._codec import BIG_NORM, SIGNATURE, Row, decode, encode, read_signature
 from vectorkit_chroma._found import chunks
 from vectorkit_chroma._table import PAGE, Table
@@ -43,10 +44,7 @@ def _unstored(table: Table, batches: Iterable[Batch]) -> Iterator[Batch]:
         taken.extend(table.present(batch.ids))
         yield batch
     if taken:
-        raise DuplicateIdError(
-            f"{len(taken):,} id(s) are stored already: {', '.join(map(repr, sorted(taken)[:10]))}; "
-            "nothing was written; use upsert to replace records"
-        )
+        raise already_stored(taken)
 
 
 def upsert(table: Table, batches: Iterable[Batch]) -> None:
@@ -62,10 +60,7 @@ def update(table: Table, patches: Sequence[Patch]) -> None:
         for patch in patches:
             missing.extend(set(patch.ids).difference(table.present(patch.ids)))
         if missing:
-            raise RecordNotFoundError(
-                f"{len(missing):,} id(s) are not stored: {', '.join(map(repr, sorted(missing)[:10]))}; "
-                "nothing was written; use upsert to add records"
-            )
+            raise not_stored(missing)
         _Writer(table, resize).change(patches)
 
 

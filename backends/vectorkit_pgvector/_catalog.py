@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any, Final
 
 from psycopg import errors
@@ -15,7 +15,9 @@ from vectorkit.errors import (
     CollectionNotFoundError,
     UnsupportedError,
 )
+from vectorkit.indexes import Index, index_text, read_index
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
+from vectorkit_pgvector import _index_sql
 from vectorkit_pgvector._sessions import Session
 from vectorkit_pgvector._sql import Facts, Statement, Table, create_table, quote, table_name
 
@@ -137,6 +139,7 @@ class Catalog:
 
     def create(self, session: Session, spec: CollectionSpec) -> CollectionInfo:
         """See `VectorBackend.create_collection`."""
+        _index_sql.check(spec)
         facts = self._prepare(session)
         rows = session.rows(
             Statement(
@@ -151,7 +154,7 @@ class Catalog:
                     None if spec.embedder is None else json.dumps(asdict(spec.embedder), ensure_ascii=False),
                     spec.language,
                     spec.text_index,
-                    spec.index,
+                    index_text(spec.index),
                     _SCHEMA_VERSION,
                 ],
             )
@@ -185,6 +188,26 @@ class Catalog:
             raise _not_found(name)
         session.run(Statement(f"DROP TABLE IF EXISTS {info.location}"))
 
+    def wanted_index(self, session: Session, collection: CollectionInfo) -> Index | None:
+        """The index that the collection is to have, as it is stored now: another process may have changed it."""
+        wanted = f"SELECT vector_index FROM {self._registry} WHERE name = $1::text AND generation = $2::bigint"
+        rows = session.rows(Statement(wanted, [collection.name, int(collection.generation)]))
+        return read_index(rows[0][0]) if rows else None
+
+    def set_index(self, session: Session, collection: CollectionInfo, index: Index | None) -> CollectionInfo:
+        """Store which index the collection is to have.
+
+        Raises:
+            CollectionNotFoundError: The collection was dropped.
+        """
+        changed = Statement(
+            f"UPDATE {self._registry} SET vector_index = $3::text WHERE name = $1::text AND generation = $2::bigint",
+            [collection.name, int(collection.generation), index_text(index)],
+        )
+        if not session.run(changed):
+            raise _not_found(collection.name)
+        return replace(collection, spec=replace(collection.spec, index=index))
+
     @property
     def _select(self) -> str:
         return f"SELECT {_COLUMNS} FROM {self._registry}"
@@ -202,7 +225,7 @@ class Catalog:
                 f"this release knows {_SCHEMA_VERSION}); update vectorkit-db"
             )
         identity = None if embedder is None else _identity(json.loads(embedder))
-        spec = CollectionSpec(name, metric, dimension, identity, vector_index, text_index, language)
+        spec = CollectionSpec(name, metric, dimension, identity, read_index(vector_index), text_index, language)
         return self._info(spec, generation)
 
     def _info(self, spec: CollectionSpec, generation: int) -> CollectionInfo:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from vectorkit.filters import Filter
 from vectorkit.ranking import EXACT_LIMIT, float32_error
 from vectorkit.types import FloatArray
+from vectorkit_pgvector import _index_sql
 from vectorkit_pgvector._codec import vector
 from vectorkit_pgvector._filters import condition
 from vectorkit_pgvector._sql import Statement, Table
@@ -134,9 +135,13 @@ def _by_key(table: Table, query: FloatArray, matching: str, limit: int, paramete
 
 
 def _by_index(table: Table, matching: str, limit: int, candidates: int) -> str:
-    """What an iterative scan gives is not quite in order, so more is asked for than needed, and sorted."""
+    """What an iterative scan gives is not quite in order, so more is asked for than needed, and sorted.
+
+    The key is that of the vectors, whatever the index holds.
+    """
+    near = _index_sql.distance(table, f"$1::{table.vector}")
     return (
         f"(SELECT {_columns(table)}, total FROM (SELECT *, count(*) OVER () AS total FROM "
         f"(SELECT {_STORED}, {_distance(table)} AS key FROM {table.name} WHERE {matching} "
-        f"ORDER BY {_distance(table)} LIMIT {candidates}) AS candidates) AS counted ORDER BY key, id LIMIT {limit})"
+        f"ORDER BY {near} LIMIT {candidates}) AS candidates) AS counted ORDER BY key, id LIMIT {limit})"
     )

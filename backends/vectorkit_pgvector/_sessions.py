@@ -7,7 +7,7 @@ a single statement that reads needs no more than autocommit.
 
 import random
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, TypeVar
 
@@ -31,7 +31,7 @@ _CONFLICT_PAUSE: Final = 0.002  # seconds at the most after the first conflict, 
 _STREAMED: Final = 50  # rows that libpq hands over at once, where it can (from 17 on)
 _SET: Final = (
     # OFFSET 0 keeps the planner from merging the subquery, so that the value is read before it is changed.
-    "SELECT name, before, set_config(name, value, true) FROM ("
+    "SELECT name, before, set_config(name, value, $3::bool) FROM ("
     "SELECT name, value, current_setting(name, true) AS before "
     "FROM unnest($1::text[], $2::text[]) AS wanted(name, value) OFFSET 0) AS settings"
 )
@@ -63,6 +63,18 @@ class Session:
         self.run(statement)
         return self._cursor.fetchall()
 
+    def each(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
+        """Run statements that return rows, all of them in one round trip."""
+        if len(statements) == 1:
+            return [self.rows(statements[0])]
+        cursors: list[psycopg.RawCursor[tuple[Any, ...]]] = []
+        with self.connection.pipeline():
+            for text, parameters, prepare in statements:
+                cursor = psycopg.RawCursor(self.connection, row_factory=tuple_row)
+                cursor.adapters.register_dumper(Binary, BinaryDumper)
+                cursors.append(cursor.execute(text.encode(), parameters, prepare=prepare, binary=True))
+        return [cursor.fetchall() for cursor in cursors]
+
     def run(self, statement: Statement) -> int:
         """Run a statement and return the number of rows it concerned."""
         text, parameters, prepare = statement
@@ -88,11 +100,25 @@ class Session:
         if not settings:
             yield
             return
-        before = self.rows(Statement(_SET, [text_array(list(settings)), text_array(list(settings.values()))]))
+        before = self._set(settings, local=True)
         yield
         if restore:
-            names, values, _ = zip(*before, strict=True)
-            self.run(Statement(_SET, [text_array(names), text_array(values)]))
+            self._set(before, local=True)
+
+    @contextmanager
+    def settings_outside(self, settings: Mapping[str, str]) -> Generator[None, None, None]:
+        """Make settings for the block, outside any transaction."""
+        before = self._set(settings, local=False)
+        try:
+            yield
+        finally:
+            if not self.connection.closed:
+                self._set(before, local=False)
+
+    def _set(self, settings: Mapping[str, str], *, local: bool) -> dict[str, str]:
+        """Make settings, and return what they were before."""
+        rows = self.rows(Statement(_SET, [text_array(list(settings)), text_array(list(settings.values())), local]))
+        return {name: before for name, before, _ in rows}
 
 
 class Sessions:
@@ -101,6 +127,11 @@ class Sessions:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._closed = False
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one connection only, the caller's."""
+        return self._source.joins
 
     def read(self, work: Callable[[Session], T], settings: Mapping[str, str] | None = None) -> T:
         """Do work that only reads, once more if the connection is lost.
@@ -119,6 +150,25 @@ class Sessions:
             repeatable: Whether it can be done again: it reads nothing that is gone once read.
         """
         return self._run(work, {}, writes=True, repeatable=repeatable)
+
+    def outside(self, work: Callable[[Session, bool], T]) -> T:
+        """Do work outside any transaction, as some statements must be; within the caller's if one is open.
+
+        Args:
+            work: What to do, told whether it is outside; if not, it is in a transaction, all or nothing.
+        """
+        if self._closed:
+            raise BackendError("this store was closed; connect again")
+        with self._source.connection() as connection:
+            autocommit = connection.autocommit
+            if connection.info.transaction_status == TransactionStatus.IDLE and (autocommit or not self._source.joins):
+                connection.autocommit = True
+                try:
+                    return work(Session(connection, joins=self._source.joins), True)
+                finally:
+                    if not connection.closed:
+                        connection.autocommit = autocommit
+        return self.write(lambda session: work(session, False), repeatable=False)
 
     def close(self) -> None:
         """Close the source; other methods then raise `BackendError`."""

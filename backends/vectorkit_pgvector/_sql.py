@@ -14,7 +14,6 @@ from vectorkit_pgvector._codec import Binary, jsonb_array, text_array, vector_ar
 from vectorkit_pgvector._filters import condition
 
 __all__ = [
-    "MAX_INDEX_DIMENSION",
     "Facts",
     "Statement",
     "Table",
@@ -28,20 +27,16 @@ __all__ = [
     "quote",
     "select_by_ids",
     "taken",
-    "touch",
     "unanalyzed",
     "update",
     "upsert",
 ]
 
-MAX_INDEX_DIMENSION: Final = 2000
-"""The most that an HNSW index on `vector` takes (pgvector's README, "HNSW")."""
-
+_MOST_IN_PAGE: Final = 2000
 _WHOLE_PAGE: Final = 8160
 """The most that fits a page; a vector of 2,000 dimensions does, with all other columns moved out."""
 
 _OPERATORS: Final[dict[Metric, str]] = {"cosine": "<=>", "l2": "<->", "ip": "<#>"}
-_CLASSES: Final[dict[Metric, str]] = {"cosine": "vector_cosine_ops", "l2": "vector_l2_ops", "ip": "vector_ip_ops"}
 
 
 class Statement(NamedTuple):
@@ -102,16 +97,6 @@ class Table:
         """The embedding in binary, whatever the caller's connection makes of values of type `vector`."""
         return f"{self.facts.schema}.vector_send(embedding)"
 
-    @property
-    def has_index(self) -> bool:
-        """Whether there is an index on the embeddings."""
-        return self.spec.index == "hnsw" and self.spec.dimension <= MAX_INDEX_DIMENSION
-
-    @property
-    def index_serves(self) -> bool:
-        """Whether searches may use the index: only if a scan of it can go on until it has enough rows, from 0.8 on."""
-        return self.has_index and self.facts.version >= (0, 8)
-
 
 def quote(identifier: str) -> str:
     """An identifier, quoted."""
@@ -130,7 +115,7 @@ def table_name(schema: str, collection: CollectionInfo) -> str:
 
 
 def create_table(table: Table) -> list[Statement]:
-    """A table and its indexes.
+    """A table and its indexes, but for that of the vectors: it is built when there are records.
 
     Embeddings that fit a page are kept in the row, since fetching one from the TOAST table takes longer than
     computing its distance (2,000 × 1,536: 4 ms in place of 9 ms); documents still move out where a row gets too long.
@@ -140,14 +125,9 @@ def create_table(table: Table) -> list[Statement]:
         f"embedding {table.vector}({table.spec.dimension}) NOT NULL)",
         f"CREATE INDEX ON {table.name} USING gin (metadata jsonb_path_ops)",
     ]
-    if table.spec.dimension <= MAX_INDEX_DIMENSION:
+    if table.spec.dimension <= _MOST_IN_PAGE:
         statements.append(
             f"ALTER TABLE {table.name} ALTER embedding SET STORAGE PLAIN, SET (toast_tuple_target = {_WHOLE_PAGE})"
-        )
-    if table.has_index:
-        operators = f"{table.facts.schema}.{_CLASSES[table.spec.metric]}"
-        statements.append(
-            f"CREATE INDEX ON {table.name} USING hnsw (embedding {operators}) WITH (m = 16, ef_construction = 128)"
         )
     return [Statement(text) for text in statements]
 
@@ -208,11 +188,6 @@ def unanalyzed(table: Table) -> Statement:
 def analyze(table: Table) -> Statement:
     """Tell the planner of the table's size; reading one narrow column is enough for that."""
     return Statement(f"ANALYZE (SKIP_LOCKED) {table.name} (id)")
-
-
-def touch(table: Table) -> Statement:
-    """Nothing; fails if the table is gone."""
-    return Statement(f"SELECT FROM {table.name} LIMIT 0")
 
 
 def taken(table: Table, ids: Sequence[str]) -> Statement:

@@ -9,15 +9,16 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import Final
 
-from vectorkit.errors import DuplicateIdError, RecordNotFoundError
+from vectorkit.errors import DuplicateIdError
 from vectorkit.filters import Filter
 from vectorkit.types import Batch, Patch
+from vectorkit.validation import already_stored, not_stored
 from vectorkit_pgvector import _sql
 from vectorkit_pgvector._codec import copy_rows
 from vectorkit_pgvector._sessions import Session
 from vectorkit_pgvector._sql import Table
 
-__all__ = ["Input", "add", "already_stored", "delete", "update", "upsert"]
+__all__ = ["Input", "add", "delete", "refused", "update", "upsert"]
 
 _COPY_BYTES: Final = 1 << 18
 _MESSAGE_BYTES: Final = 1 << 19
@@ -57,7 +58,6 @@ class Input:
 
 def add(session: Session, table: Table, batches: Input) -> None:
     """See `VectorBackend.add`; an id that is stored is psycopg's `UniqueViolation`."""
-    session.run(_sql.touch(table))
     for batch in batches:  # one COPY each, not one in all: where the input comes from may need the connection too
         parts = _parts(batch, table, _COPY_BYTES)
         rows = (copy_rows(part.ids, part.documents, part.metadatas, part.embeddings) for part in parts)
@@ -65,7 +65,7 @@ def add(session: Session, table: Table, batches: Input) -> None:
     _inform_planner(session, table, batches)
 
 
-def already_stored(session: Session, table: Table, ids: Sequence[str], detail: str) -> DuplicateIdError:
+def refused(session: Session, table: Table, ids: Sequence[str], detail: str) -> DuplicateIdError:
     """The error for `add` that was refused.
 
     Args:
@@ -75,13 +75,13 @@ def already_stored(session: Session, table: Table, ids: Sequence[str], detail: s
         detail: What the server said, for when they cannot be seen (any more).
     """
     found = session.rows(_sql.taken(table, ids))
-    what = f"{found[0][1]:,} id(s) are stored already: {', '.join(repr(row[0]) for row in found)}" if found else detail
-    return DuplicateIdError(f"{what}; nothing was written; use upsert to replace records")
+    if not found:
+        return DuplicateIdError(f"{detail}; nothing was written; use upsert to replace records")
+    return already_stored([id for id, _ in found], count=found[0][1])
 
 
 def upsert(session: Session, table: Table, batches: Input) -> None:
     """See `VectorBackend.upsert`."""
-    session.run(_sql.touch(table))
     for batch in batches:
         for part in _parts(batch, table, _MESSAGE_BYTES):
             session.run(_sql.upsert(table, part))
@@ -92,11 +92,8 @@ def update(session: Session, table: Table, patches: Sequence[Patch]) -> None:
     """See `VectorBackend.update`."""
     ids = [id for patch in patches for id in patch.ids]
     stored = {id for (id,) in session.rows(_sql.lock_rows(table, ids))}
-    if missing := sorted(id for id in ids if id not in stored):
-        raise RecordNotFoundError(
-            f"{len(missing):,} id(s) are not stored: {', '.join(map(repr, missing[:10]))}; "
-            "nothing was written; use upsert to add records"
-        )
+    if missing := [id for id in ids if id not in stored]:
+        raise not_stored(missing)
     for patch in patches:
         for part in _patch_parts(patch, table, _MESSAGE_BYTES):
             session.run(_sql.update(table, part))

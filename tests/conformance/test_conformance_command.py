@@ -160,7 +160,7 @@ def test_a_backend_that_cannot_be_tested_is_one_failure(tmp_path: Path, faulty: 
     report = json.loads(done.stdout)
     assert report["conforms"] is False
     (failed,) = [test for test in report["tests"] if test["outcome"] == "failed"]
-    assert "Lacking does not implement VectorBackend: it lacks the method scan(" in failed["message"]
+    assert "Lacking does not implement the protocol: it lacks the method scan(" in failed["message"]
     assert sum(section["not_run"] for section in report["sections"]) > 150
 
 

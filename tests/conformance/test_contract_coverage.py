@@ -6,14 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from vectorkit import MemoryBackend
-
 ROOT = Path(__file__).parents[2]
 CONTRACT = (ROOT / "docs" / "SEMANTICS.md").read_text(encoding="utf-8")
 RULES = re.findall(r"^- (\d+\.\d+) ", CONTRACT, re.MULTILINE)
-
-AWAITING_TEXT_SEARCH = {"7.2", "7.3", "7.4", "7.5"}
-"""Rules of a feature that no backend has yet."""
 
 
 def cited() -> Iterator[tuple[str, str]]:
@@ -34,15 +29,9 @@ def test_the_rules_are_numbered_without_gaps() -> None:
 
 
 def test_every_rule_is_cited_by_a_test() -> None:
-    uncited = set(RULES) - {number for number, _ in cited()} - AWAITING_TEXT_SEARCH
+    uncited = set(RULES) - {number for number, _ in cited()}
     assert not uncited, f"no test cites {', '.join(sorted(uncited))}"
 
 
 def test_no_test_cites_a_rule_that_does_not_exist() -> None:
     assert [f"{number} in {where}" for number, where in cited() if number not in RULES] == []
-
-
-def test_rules_on_text_search_await_text_search() -> None:
-    """When a backend has it, these rules need tests, and this exception goes."""
-    assert not MemoryBackend().capabilities.text_search
-    assert {number for number, _ in cited()}.isdisjoint(AWAITING_TEXT_SEARCH)

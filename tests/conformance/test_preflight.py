@@ -54,7 +54,7 @@ def test_a_fixture_that_raises(pytester: pytest.Pytester) -> None:
 
 def test_a_factory_that_returns_nothing(pytester: pytest.Pytester) -> None:
     said = failure(pytester, "lambda: None")
-    assert "a NoneType does not implement VectorBackend: it lacks the method add(" in said
+    assert "a NoneType does not implement the protocol: it lacks the method add(" in said
 
 
 def test_one_backend_for_all_tests(pytester: pytest.Pytester) -> None:
@@ -93,7 +93,7 @@ def dirty():
 
 def test_a_method_that_is_missing(pytester: pytest.Pytester) -> None:
     said = failure(pytester, "Lacking", before="class Lacking(MemoryBackend):\n    scan = None")
-    assert "a Lacking does not implement VectorBackend: it lacks the method scan(collection, *, where=None, " in said
+    assert "a Lacking does not implement the protocol: it lacks the method scan(collection, *, where=None, " in said
 
 
 def test_methods_with_other_arguments(pytester: pytest.Pytester) -> None:
@@ -169,3 +169,8 @@ class Broken(MemoryBackend):
         raise KeyError("catalog")
 """
     assert "list_collections of a Broken raised KeyError: 'catalog'" in failure(pytester, "Broken", before=broken)
+
+
+def test_text_search_that_is_declared_and_lacks_methods(pytester: pytest.Pytester) -> None:
+    said = failure(pytester, "Wordless", before="class Wordless(MemoryBackend):\n    search_text = None")
+    assert "it lacks the method search_text(collection, queries, k, *, where=None, include_embeddings=False)" in said

@@ -209,10 +209,10 @@ def test_settings_of_a_search_do_not_stay_behind(large: Collection, postgres_url
     backend.close()
 
 
-def test_above_two_thousand_dimensions_every_search_is_exact(store: VectorStore) -> None:
-    """6.7 There is no such index; the collection can be made all the same."""
-    docs = store.create_collection("docs", dimension=2001)
-    vectors = clustered(30, 2001, seed=10)
+def test_above_four_thousand_dimensions_only_cosine_has_an_index(store: VectorStore) -> None:
+    """6.7 Under l2 and ip every search is exact; the collection can be made all the same."""
+    docs = store.create_collection("docs", dimension=4001, metric="l2")
+    vectors = clustered(30, 4001, seed=10)
     docs.add(ids=[f"{number:02}" for number in range(30)], embeddings=vectors)
     (found,) = store.backend.search(docs.info(), vectors[:1], 3, exact=False)
     assert found.exact

@@ -34,6 +34,13 @@ def test_every_package_is_in_the_wheel_with_its_type_marker(wheel_names: list[st
         assert f"{package}/py.typed" in wheel_names
 
 
+def test_the_stop_words_and_their_licence_are_in_the_wheel(wheel_names: list[str]) -> None:
+    lists = sorted(path.name for path in (ROOT / "vectorkit" / "stopwords").iterdir())
+    assert "english.txt" in lists
+    assert "README.md" in lists
+    assert [f"vectorkit/stopwords/{name}" in wheel_names for name in lists] == [True] * len(lists)
+
+
 def test_nothing_but_the_packages_is_in_the_wheel(wheel_names: list[str]) -> None:
     roots = {name.partition("/")[0] for name in wheel_names}
     assert {root for root in roots if not root.endswith(".dist-info")} == {"vectorkit", *ADAPTERS}
@@ -41,7 +48,9 @@ def test_nothing_but_the_packages_is_in_the_wheel(wheel_names: list[str]) -> Non
 
 def test_installed_entry_points_equal_those_of_pyproject() -> None:
     declared = PYPROJECT["project"]["entry-points"]["vectorkit.backends"]
-    assert {point.name: point.value for point in entry_points(group="vectorkit.backends")} == declared
+    installed = entry_points(group="vectorkit.backends")
+    ours = {point.name: point.value for point in installed if point.dist and point.dist.name == "vectorkit-db"}
+    assert ours == declared
 
 
 def test_the_command_is_installed() -> None:

@@ -19,6 +19,7 @@ from vectorkit import (
 )
 from vectorkit.metadata import as_metadata
 from vectorkit.validation import (
+    already_stored,
     as_list,
     as_metric,
     check_choice,
@@ -31,6 +32,7 @@ from vectorkit.validation import (
     check_score,
     check_text,
     check_unique,
+    not_stored,
     plain_text,
     short,
 )
@@ -281,3 +283,16 @@ def test_a_list_that_holds_itself_is_refused() -> None:
     loop.append(loop)
     with pytest.raises(InvalidMetadataError, match="32 levels"):
         as_metadata({"v": loop}, "a")
+
+
+def test_ids_that_are_stored_or_not_are_listed_to_ten() -> None:
+    """3.2 The first ten in order, how many there are, and what to do; cut where they are long."""
+    ids = [f"{at:02}" for at in range(12)]
+    listed = ", ".join(f"'{id}'" for id in ids[:10])
+    message = "12 id(s) are stored already: {}; nothing was written; use upsert to replace records"
+    assert str(already_stored(ids[::-1])) == message.format(listed)
+    assert str(already_stored(ids[:10], count=12)) == message.format(listed)
+    assert str(not_stored(set(ids))) == (
+        f"12 id(s) are not stored: {listed}; nothing was written; use upsert to add records"
+    )
+    assert len(str(not_stored(["x" * 512] * 10))) < 1000

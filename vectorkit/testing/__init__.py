@@ -22,8 +22,8 @@ from vectorkit.errors import MissingDependencyError
 if TYPE_CHECKING:
     from vectorkit.testing.suite import BackendConformance
 
-for _package in ("pytest", "hypothesis"):
-    if find_spec(_package) is None:
+for _package, _module in {"pytest": "pytest", "hypothesis": "hypothesis", "PyStemmer": "Stemmer"}.items():
+    if find_spec(_module) is None:
         raise MissingDependencyError(
             f"the conformance suite needs {_package}, which is not installed: pip install 'vectorkit-db[testing]'"
         )
@@ -33,9 +33,8 @@ __all__ = ["BackendConformance"]
 # Asserts in these modules then show their values when they fail, as they do in test files.
 _MODULES = (
     *("suite", "_asserts", "_collections", "_differences", "_embedders", "_equivalence", "_errors", "_filter_limits"),
-    *("_filters", "_large", "_metadata", "_reading", "_records", "_search", "_tables", "_ties", "_updating"),
-    "_vectors",
-    "_writing",
+    *("_filters", "_hybrid", "_large", "_metadata", "_reading", "_records", "_search", "_tables", "_text"),
+    *("_text_index", "_ties", "_updating", "_vectors", "_words", "_writing"),
 )
 
 

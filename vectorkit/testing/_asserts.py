@@ -15,6 +15,7 @@ __all__ = [
     "assert_embedding",
     "assert_refused",
     "assert_same_hits",
+    "assert_same_scores",
     "contents",
     "ids_of",
     "tolerance",
@@ -134,6 +135,32 @@ def assert_same_hits(hits: Sequence[Hit], ranking: Sequence[Hit], k: int, metric
     for same in places.values():
         found = sorted((id for id in same if id in rank), key=rank.__getitem__)
         assert found == same[: len(found)], f"of the identical vectors {same[:20]}, {found[:20]} are found"
+
+
+def assert_same_scores(hits: Sequence[Hit], ranking: Sequence[Hit], k: int) -> None:
+    """A text or hybrid search found what the reference finds, up to what rule 7.5 allows.
+
+    Args:
+        hits: What the backend found, at most `k`.
+        ranking: The reference's ranking of every record that it finds.
+        k: How many were asked for.
+    """
+    ids, true = ids_of(hits), {hit.id: hit for hit in ranking}
+    assert len(set(ids)) == len(ids), f"a record is found twice: {ids}"
+    assert set(ids) <= set(true), f"records that do not match are found: {sorted(set(ids) - set(true))}"
+    assert len(ids) == min(k, len(true)), f"{len(ids)} hits; k is {k}, and the reference finds {len(true)}"
+    own = [(-hit.score, hit.id) for hit in hits]
+    assert own == sorted(own), f"hits are not ordered by score, then id: {own}"
+    for hit, placed in zip(hits, ranking, strict=False):
+        expected = true[hit.id]
+        allowed = 1e-6 * max(1.0, abs(expected.score))
+        assert abs(hit.score - expected.score) <= allowed, f"{hit.id!r}: score {hit.score}, should be {expected.score}"
+        assert abs(expected.score - placed.score) <= allowed, f"{hit.id!r} stands where {placed.id!r} should: {ids}"
+        assert hit.document == expected.document
+        assert typed(hit.metadata) == typed(expected.metadata)
+        assert (hit.distance is None) == (expected.distance is None)
+        if expected.distance is not None:
+            assert abs((hit.distance or 0.0) - expected.distance) <= 1e-5 * max(1.0, abs(expected.distance))
 
 
 def _nearest(place: tuple[float | None, str]) -> tuple[float, str]:

@@ -9,7 +9,7 @@ from vectorkit.collection import Collection
 from vectorkit.errors import VectorKitError
 from vectorkit.memory import MemoryBackend
 from vectorkit.store import VectorStore
-from vectorkit.testing._asserts import assert_same_hits, typed
+from vectorkit.testing._asserts import assert_same_hits, assert_same_scores, typed
 from vectorkit.testing._examples import examples
 from vectorkit.testing._fixtures import Fixtures
 from vectorkit.testing.strategies import DIMENSION, Call, Workload, workloads
@@ -22,14 +22,17 @@ class EquivalenceRules(Fixtures):
     """Where the contract is silent, what `MemoryBackend` does is the rule."""
 
     def test_any_workload_gives_what_the_reference_gives(self, store: VectorStore) -> None:
-        """6.7 Writes, deletes, filters, searches: the same ids, scores and errors, call by call."""
+        """6.7, 7.5 Writes, deletes, filters, searches of every mode: the same ids, scores and errors, call by call."""
 
         @examples(20)
         @given(workloads())
         def runs_alike(workload: Workload) -> None:
             reference = VectorStore(MemoryBackend())
+            text_index = store.backend.capabilities.text_search
             both = [
-                each.create_collection("workload", dimension=DIMENSION, metric=workload.metric)
+                each.create_collection(
+                    "workload", dimension=DIMENSION, metric=workload.metric, text_index=text_index, language="none"
+                )
                 for each in (store, reference)
             ]
             try:
@@ -55,11 +58,17 @@ def _assert_alike(call: Call, collection: Collection, reference: Collection) -> 
         assert _outcome(call, collection) == _outcome(call, reference), call
         return
     given = call.arguments
-    everything: dict[str, Any] = {**given, "k": 1000, "include_embeddings": True}
+    everything: dict[str, Any] = {**given, "k": 1000}
+    if "mode" in given:
+        if not collection.info().spec.text_index:
+            assert _outcome(call, collection) == _outcome(call, reference) == "UnsupportedError"
+            return
+        assert_same_scores(collection.search(**given), reference.search(**everything), given["k"])
+        return
     for exact in (None, True):
         assert_same_hits(
             collection.search(**given, exact=exact),
-            reference.search(**everything),
+            reference.search(**everything, include_embeddings=True),
             given["k"],
             reference.info().metric,
             np.array(given["query"], dtype=np.float32),

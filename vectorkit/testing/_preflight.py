@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from vectorkit.protocol import VectorBackend
+from vectorkit.protocol import IndexedBackend, TextSearchBackend, VectorBackend
 from vectorkit.types import Capabilities
 
 __all__ = ["Preflight", "PreflightError", "protocol_problems"]
@@ -21,9 +21,18 @@ class PreflightError(Exception):
 
 
 def protocol_problems(backend: object) -> list[str]:
-    """Return in what an object differs from `VectorBackend`: names, kinds and defaults of arguments, and properties."""
+    """Return in what an object differs from the protocol: names, kinds and defaults of arguments, and properties.
+
+    The protocol is `VectorBackend`, or `TextSearchBackend` if the object's capabilities say `text_search`, and
+    `IndexedBackend` if the object has a method `create_index`.
+    """
     problems: list[str] = []
-    for name, wanted in inspect.getmembers(VectorBackend, inspect.isfunction):
+    capabilities: object = getattr(backend, "capabilities", None)
+    text_search = isinstance(capabilities, Capabilities) and capabilities.text_search
+    methods = dict(inspect.getmembers(TextSearchBackend if text_search else VectorBackend, inspect.isfunction))
+    if hasattr(backend, "create_index"):
+        methods |= inspect.getmembers(IndexedBackend, inspect.isfunction)
+    for name, wanted in methods.items():
         if name.startswith("_"):
             continue
         method = getattr(backend, name, None)
@@ -36,7 +45,6 @@ def protocol_problems(backend: object) -> list[str]:
     title: object = getattr(backend, "name", None)
     if not isinstance(title, str) or not title:
         problems.append(f"its property name is {title!r}; it should be a str that is not empty")
-    capabilities: object = getattr(backend, "capabilities", None)
     if not isinstance(capabilities, Capabilities):
         problems.append(
             f"its property capabilities is of type {type(capabilities).__name__}; it should be Capabilities"
@@ -103,7 +111,7 @@ class Preflight:
                 self._fail(f"make_backend's function raised {type(error).__name__}: {error}", error)
             if self.first is None:
                 if problems := protocol_problems(backend):
-                    self._fail(f"{_named(backend)} does not implement VectorBackend: {'; '.join(problems)}")
+                    self._fail(f"{_named(backend)} does not implement the protocol: {'; '.join(problems)}")
             elif any(backend is other for other in (self.first, *opened)):
                 self._fail(
                     f"make_backend's function returned {_named(backend)} that it had returned before; each call should "

@@ -13,11 +13,14 @@ from vectorkit.testing._equivalence import EquivalenceRules
 from vectorkit.testing._errors import ErrorRules
 from vectorkit.testing._filter_limits import FilterLimitRules
 from vectorkit.testing._filters import FilterRules
+from vectorkit.testing._hybrid import HybridRules
 from vectorkit.testing._large import LargeSearchRules
 from vectorkit.testing._metadata import MetadataRules
 from vectorkit.testing._reading import ReadingRules
 from vectorkit.testing._records import RecordRules
 from vectorkit.testing._search import SearchRules
+from vectorkit.testing._text import TextRules
+from vectorkit.testing._text_index import TextIndexRules
 from vectorkit.testing._ties import TieRules
 from vectorkit.testing._updating import UpdateRules
 from vectorkit.testing._vectors import VectorRules
@@ -40,6 +43,9 @@ class BackendConformance(
     SearchRules,
     TieRules,
     LargeSearchRules,
+    TextIndexRules,
+    TextRules,
+    HybridRules,
     EquivalenceRules,
     ErrorRules,
     DifferenceRules,
