@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _CONFLICT_ATTEMPTS: Final = 10
 _CONFLICT_PAUSE: Final = 0.002  # seconds at the most after the first conflict, twice as much after each further one
+_STREAMED: Final = 50  # rows that libpq hands over at once, where it can (from 17 on)
 _SET: Final = (
     # OFFSET 0 keeps the planner from merging the subquery, so that the value is read before it is changed.
     "SELECT name, before, set_config(name, value, $3::bool) FROM ("
@@ -82,7 +83,8 @@ class Session:
 
     def stream(self, statement: Statement) -> Iterator[tuple[Any, ...]]:
         """Run a statement and yield its rows as they arrive, without holding them all."""
-        return self._cursor.stream(statement.text.encode(), statement.parameters, binary=True)
+        size = _STREAMED if psycopg.capabilities.has_stream_chunked() else 1
+        return self._cursor.stream(statement.text.encode(), statement.parameters, binary=True, size=size)
 
     def copy(self, text: str, parts: Iterator[bytes]) -> None:
         """Run a COPY FROM STDIN, with parts of the rows in binary format."""
