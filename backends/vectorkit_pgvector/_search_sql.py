@@ -59,7 +59,7 @@ def largest_key(table: Table, query: FloatArray, distance: float) -> float:
 def exact(table: Table, query: FloatArray, where: Filter | None, limit: int) -> Statement:
     """The first `limit` of all rows that match, by key and id."""
     parameters: list[Any] = [vector(query)]
-    ordered = _by_key(table, query, condition(where, parameters), limit, parameters)
+    ordered = _by_key(table, query, condition(where, parameters, table.columns), limit, parameters)
     return Statement(f"SELECT {_columns(table)}, 0 FROM {ordered}", parameters, None if where is None else False)
 
 
@@ -70,7 +70,7 @@ def exact_or_index(table: Table, query: FloatArray, where: Filter | None, limit:
     The part that is not needed is not begun: its condition has no column, and is tested first ("One-Time Filter").
     """
     parameters: list[Any] = [vector(query)]
-    matching = condition(where, parameters)
+    matching = condition(where, parameters, table.columns)
     if where is None:
         counted, chosen = f"SELECT FROM {table.name} LIMIT {EXACT_LIMIT + 1}", "(SELECT few FROM probe)"
         probe = f"SELECT count(*) <= {EXACT_LIMIT} AS few FROM ({counted}) AS matching"
@@ -92,14 +92,14 @@ def exact_or_index(table: Table, query: FloatArray, where: Filter | None, limit:
 def index(table: Table, query: FloatArray, where: Filter | None, limit: int, candidates: int) -> Statement:
     """The first `limit` of `candidates` rows that the index gives."""
     parameters: list[Any] = [vector(query)]
-    text = _by_index(table, condition(where, parameters), limit, candidates)
+    text = _by_index(table, condition(where, parameters, table.columns), limit, candidates)
     return Statement(text, parameters, None if where is None else False)
 
 
 def within(table: Table, query: FloatArray, where: Filter | None, k: int, largest: float) -> Statement:
     """All rows that match whose key is at most `largest`; of those with the same vector, the first k by id."""
     parameters: list[Any] = [vector(query)]
-    matching = condition(where, parameters)
+    matching = condition(where, parameters, table.columns)
     parameters.append(largest)
     bound = f"${len(parameters)}::float8"
     return Statement(
