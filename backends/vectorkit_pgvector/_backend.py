@@ -28,6 +28,7 @@ from vectorkit_pgvector._catalog import Catalog
 from vectorkit_pgvector._errors import translated
 from vectorkit_pgvector._indexing import Indexing
 from vectorkit_pgvector._sessions import Session, Sessions
+from vectorkit_pgvector._sizes import Sizes
 from vectorkit_pgvector._sources import CallersConnection, CallersPool, OwnPool, Source, check_url, describe
 from vectorkit_pgvector._sql import Table
 
@@ -72,6 +73,7 @@ class PgVectorBackend:
         self._source, self._shown = _source(url, pool, connection, pooler)
         self._sessions = Sessions(self._source)
         self._catalog = Catalog(schema)
+        self._sizes = Sizes()
         self._indexing = Indexing(self._sessions, self._catalog)
 
     @classmethod
@@ -218,7 +220,10 @@ class PgVectorBackend:
         """See `VectorBackend.delete`."""
         with translated(collection):
             table = self._table(collection)
-            return self._sessions.write(lambda session: _writing.delete(session, table, ids, where))
+            try:
+                return self._sessions.write(lambda session: _writing.delete(session, table, ids, where))
+            finally:
+                self._sizes.deleted()
 
     def search(
         self,
@@ -326,7 +331,7 @@ class PgVectorBackend:
             table = self._table(collection)
             requests = [_search.Request(query, k, where, exact, include_embeddings) for query in queries]
             return self._sessions.read(
-                lambda session: _search.search(session, table, requests),
+                lambda session: _search.search(session, table, requests, self._sizes),
                 settings=self._settings(table, k, exact, effort),
             )
 

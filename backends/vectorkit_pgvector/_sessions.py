@@ -8,7 +8,7 @@ a single statement that reads needs no more than autocommit.
 import random
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -216,11 +216,11 @@ class Sessions:
     ) -> Generator[Session, None, None]:
         session = Session(connection, joins=self._source.joins)
         settings = {name: value for name, value in settings.items() if self._source.settings.get(name) != value}
-        idle = connection.info.transaction_status == TransactionStatus.IDLE
-        with ExitStack() as stack:
-            if not idle or writes or settings or not connection.autocommit:
-                if idle and self._source.joins and not connection.autocommit:
-                    session.run(Statement("SELECT"))  # begins the caller's transaction, which is then left open
-                stack.enter_context(connection.transaction())
-                stack.enter_context(session.settings(settings, restore=self._source.joins))
+        idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
+        if idle and not writes and not settings and connection.autocommit:
+            yield session
+            return
+        if idle and self._source.joins and not connection.autocommit:
+            session.run(Statement("SELECT"))  # begins the caller's transaction, which is then left open
+        with connection.transaction(), session.settings(settings, restore=self._source.joins):
             yield session
