@@ -22,10 +22,12 @@ from vectorkit.types import (
     Ranking,
     Record,
 )
+from vectorkit.validation import check_between
 from vectorkit_pgvector import _explain, _index_sql, _reading, _search, _writing
 from vectorkit_pgvector._catalog import Catalog
 from vectorkit_pgvector._errors import translated
 from vectorkit_pgvector._indexing import Indexing
+from vectorkit_pgvector._partitions import MAX_PARTITIONS
 from vectorkit_pgvector._sessions import Session, Sessions
 from vectorkit_pgvector._sources import CallersConnection, CallersPool, OwnPool, Source, check_url, describe
 from vectorkit_pgvector._sql import Table
@@ -49,9 +51,12 @@ class PgVectorBackend:
         pool: A psycopg pool, open.
         connection: A psycopg connection.
         schema: The schema that the tables are in; made if it is missing.
+        partitions: How many partitions, by hash of the id, the tables of collections created here have, 2 to 100; 1: a
+            table is whole. What exists stays as it is, and whoever opens it need not know.
 
     Raises:
-        InvalidArgumentError: Not one of the three, one of another type, or a malformed URL.
+        InvalidArgumentError: Not one of the three, one of another type, or a malformed URL; or `partitions` is no int,
+            or out of its range.
     """
 
     def __init__(
@@ -61,12 +66,13 @@ class PgVectorBackend:
         pool: "ConnectionPool[Any] | None" = None,
         connection: "psycopg.Connection[Any] | None" = None,
         schema: str = "public",
+        partitions: int = 1,
     ) -> None:
         if sum(given is not None for given in (url, pool, connection)) != 1:
             raise InvalidArgumentError("give one of url=, pool= and connection=")
         self._source, self._shown = _source(url, pool, connection)
         self._sessions = Sessions(self._source)
-        self._catalog = Catalog(schema)
+        self._catalog = Catalog(schema, check_between(partitions, 1, MAX_PARTITIONS, "partitions"))
         self._indexing = Indexing(self._sessions, self._catalog)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""PostgreSQL keeps the contract: with a pool of the backend's own, and with a connection of the caller's."""
+"""PostgreSQL keeps the contract: with a pool of the backend's own, in partitions, with a connection of the caller's."""
 
 from collections.abc import Callable, Iterator
 from uuid import uuid4
@@ -23,6 +23,14 @@ class TestPostgres(BackendConformance):
     @pytest.fixture
     def make_backend(self, postgres_url: str, schema: str) -> Callable[[], PgVectorBackend]:
         return lambda: PgVectorBackend(postgres_url, schema=schema)
+
+
+class TestPostgresInPartitions(BackendConformance):
+    """Every collection's table is three."""
+
+    @pytest.fixture
+    def make_backend(self, postgres_url: str, schema: str) -> Callable[[], PgVectorBackend]:
+        return lambda: PgVectorBackend(postgres_url, schema=schema, partitions=3)
 
 
 class TestPostgresWithTheCallersConnection(BackendConformance):
