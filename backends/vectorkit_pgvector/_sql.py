@@ -183,7 +183,7 @@ def select_by_ids(
     parameters: list[Any] = [text_array(ids)]
     return Statement(
         f"SELECT {columns(table, include_embeddings)} FROM unnest($1::text[]) WITH ORDINALITY AS wanted(id, place) "
-        f"JOIN {table.name} USING (id) WHERE {condition(where, parameters)} ORDER BY place"
+        f"JOIN {table.name} AS stored USING (id) WHERE {condition(where, parameters)}{_named(table)} ORDER BY place"
         f"{_cut(limit, offset)}",
         parameters,
         prepare=False,
@@ -233,6 +233,14 @@ def taken(table: Table, ids: Sequence[str]) -> Statement:
         [text_array(ids)],
         prepare=False,
     )
+
+
+def _named(table: Table) -> str:
+    """For a statement that joins `stored` with the ids `$1`: what another server must be told to send only those rows.
+
+    It is sent the conditions on the table's own columns, not joins; and would lock what it sends, too.
+    """
+    return "" if table.layout.unique else " AND stored.id = ANY ($1::text[])"
 
 
 def _cut(limit: int | None, offset: int) -> str:
@@ -289,7 +297,8 @@ def update(table: Table, patch: Patch) -> Statement:
     changes = ", ".join(f"{column} = {_new_value(column, patch.merge)}" for column in columns)
     return Statement(
         f"UPDATE {table.name} AS stored SET {changes} "
-        f"FROM unnest($1::text[], {arrays}) AS new(id, {', '.join(columns)}) WHERE stored.id = new.id",
+        f"FROM unnest($1::text[], {arrays}) AS new(id, {', '.join(columns)}) "
+        f"WHERE stored.id = new.id{_named(table)}",
         [text_array(patch.ids), *(value for _, value in columns.values())],
         prepare=False,
     )
