@@ -29,6 +29,7 @@ from vectorkit_pgvector._errors import translated
 from vectorkit_pgvector._indexing import Indexing
 from vectorkit_pgvector._partitions import MAX_PARTITIONS
 from vectorkit_pgvector._sessions import Session, Sessions
+from vectorkit_pgvector._sizes import Sizes
 from vectorkit_pgvector._sources import CallersConnection, CallersPool, OwnPool, Source, check_url, describe
 from vectorkit_pgvector._sql import Table
 
@@ -73,6 +74,7 @@ class PgVectorBackend:
         self._source, self._shown = _source(url, pool, connection)
         self._sessions = Sessions(self._source)
         self._catalog = Catalog(schema, check_between(partitions, 1, MAX_PARTITIONS, "partitions"))
+        self._sizes = Sizes()
         self._indexing = Indexing(self._sessions, self._catalog)
 
     @classmethod
@@ -219,7 +221,10 @@ class PgVectorBackend:
         """See `VectorBackend.delete`."""
         with translated(collection):
             table = self._table(collection)
-            return self._sessions.write(lambda session: _writing.delete(session, table, ids, where))
+            try:
+                return self._sessions.write(lambda session: _writing.delete(session, table, ids, where))
+            finally:
+                self._sizes.deleted()
 
     def search(
         self,
@@ -327,7 +332,7 @@ class PgVectorBackend:
             table = self._table(collection)
             requests = [_search.Request(query, k, where, exact, include_embeddings) for query in queries]
             return self._sessions.read(
-                lambda session: _search.search(session, table, requests),
+                lambda session: _search.search(session, table, requests, self._sizes),
                 settings=self._settings(table, k, exact, effort),
             )
 

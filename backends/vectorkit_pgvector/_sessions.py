@@ -8,7 +8,7 @@ a single statement that reads needs no more than autocommit.
 import random
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _CONFLICT_ATTEMPTS: Final = 10
 _CONFLICT_PAUSE: Final = 0.002  # seconds at the most after the first conflict, twice as much after each further one
+_STREAMED: Final = 50  # rows that libpq hands over at once, where it can (from 17 on)
 _SET: Final = (
     # OFFSET 0 keeps the planner from merging the subquery, so that the value is read before it is changed.
     "SELECT name, before, set_config(name, value, $3::bool) FROM ("
@@ -82,7 +83,8 @@ class Session:
 
     def stream(self, statement: Statement) -> Iterator[tuple[Any, ...]]:
         """Run a statement and yield its rows as they arrive, without holding them all."""
-        return self._cursor.stream(statement.text.encode(), statement.parameters, binary=True)
+        size = _STREAMED if psycopg.capabilities.has_stream_chunked() else 1
+        return self._cursor.stream(statement.text.encode(), statement.parameters, binary=True, size=size)
 
     def copy(self, text: str, parts: Iterator[bytes]) -> None:
         """Run a COPY FROM STDIN, with parts of the rows in binary format."""
@@ -204,11 +206,11 @@ class Sessions:
     ) -> Generator[Session, None, None]:
         session = Session(connection, joins=self._source.joins)
         settings = {name: value for name, value in settings.items() if self._source.settings.get(name) != value}
-        idle = connection.info.transaction_status == TransactionStatus.IDLE
-        with ExitStack() as stack:
-            if not idle or writes or settings or not connection.autocommit:
-                if idle and self._source.joins and not connection.autocommit:
-                    session.run(Statement("SELECT"))  # begins the caller's transaction, which is then left open
-                stack.enter_context(connection.transaction())
-                stack.enter_context(session.settings(settings, restore=self._source.joins))
+        idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
+        if idle and not writes and not settings and connection.autocommit:
+            yield session
+            return
+        if idle and self._source.joins and not connection.autocommit:
+            session.run(Statement("SELECT"))  # begins the caller's transaction, which is then left open
+        with connection.transaction(), session.settings(settings, restore=self._source.joins):
             yield session

@@ -9,7 +9,7 @@ import numpy as np
 
 from vectorkit.filters import Filter, matches
 from vectorkit.testing.faults._backend import FaultyBackend
-from vectorkit.text import analyzer, idf, saturation
+from vectorkit.text import analyzer, idf, penalty, saturation
 from vectorkit.types import Batch, CollectionInfo, Hit, Record
 
 __all__ = [
@@ -99,7 +99,7 @@ class FaultyText(FaultyBackend):
 
     def _weight(self, frequency: int, length: int, average: float) -> float:
         """The weight of a word within a document; `average` is the mean length of all."""
-        return saturation(frequency, length)
+        return saturation(frequency, penalty(length))
 
     def _cut(self, hits: list[Hit], k: int) -> list[Hit]:
         """The best of the hits, which come in ascending order of id."""
