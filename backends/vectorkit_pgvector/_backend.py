@@ -22,11 +22,12 @@ from vectorkit.types import (
     Ranking,
     Record,
 )
-from vectorkit.validation import check_flag
+from vectorkit.validation import check_between, check_flag
 from vectorkit_pgvector import _explain, _index_sql, _reading, _search, _writing
 from vectorkit_pgvector._catalog import Catalog
 from vectorkit_pgvector._errors import translated
 from vectorkit_pgvector._indexing import Indexing
+from vectorkit_pgvector._partitions import MAX_PARTITIONS
 from vectorkit_pgvector._sessions import Session, Sessions
 from vectorkit_pgvector._sizes import Sizes
 from vectorkit_pgvector._sources import CallersConnection, CallersPool, OwnPool, Source, check_url, describe
@@ -54,9 +55,12 @@ class PgVectorBackend:
         pooler: Whether the URL leads to a transaction pooler (PgBouncer, say), so that neither prepared statements nor
             settings are kept from one transaction to the next; None finds out when connecting. A pool or connection
             of yours keeps none of them if it was made with psycopg's `prepare_threshold=None`.
+        partitions: How many partitions, by hash of the id, the tables of collections created here have, 2 to 100; 1: a
+            table is whole. What exists stays as it is, and whoever opens it need not know.
 
     Raises:
-        InvalidArgumentError: Not one of the three, one of another type, or a malformed URL; or `pooler` without `url`.
+        InvalidArgumentError: Not one of the three, one of another type, or a malformed URL; or `pooler` without `url`;
+            or `partitions` is no int, or out of its range.
     """
 
     def __init__(
@@ -67,12 +71,13 @@ class PgVectorBackend:
         connection: "psycopg.Connection[Any] | None" = None,
         schema: str = "public",
         pooler: bool | None = None,
+        partitions: int = 1,
     ) -> None:
         if sum(given is not None for given in (url, pool, connection)) != 1:
             raise InvalidArgumentError("give one of url=, pool= and connection=")
         self._source, self._shown = _source(url, pool, connection, pooler)
         self._sessions = Sessions(self._source)
-        self._catalog = Catalog(schema)
+        self._catalog = Catalog(schema, check_between(partitions, 1, MAX_PARTITIONS, "partitions"))
         self._sizes = Sizes()
         self._indexing = Indexing(self._sessions, self._catalog)
 

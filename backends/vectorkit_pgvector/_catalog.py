@@ -17,9 +17,9 @@ from vectorkit.errors import (
 )
 from vectorkit.indexes import Index, index_text, read_index
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
-from vectorkit_pgvector import _index_sql
+from vectorkit_pgvector import _index_sql, _partitions
 from vectorkit_pgvector._sessions import Session
-from vectorkit_pgvector._sql import Facts, Statement, Table, create_table, quote, table_name
+from vectorkit_pgvector._sql import WHOLE, Facts, Layout, Statement, Table, create_table, quote, table_name
 
 __all__ = ["Catalog"]
 
@@ -40,22 +40,28 @@ class Catalog:
 
     Args:
         schema: Name of the schema.
+        partitions: How many partitions a new collection's table has, 1 for none.
 
     Attributes:
         versions: Those of server and extension, for people, as far as they are known yet.
     """
 
-    def __init__(self, schema: str) -> None:
+    def __init__(self, schema: str, partitions: int) -> None:
         self.versions = "postgresql"
         self._schema = schema
         self._registry = f"{quote(schema)}.vectorkit_collections"
         self._facts: Facts | None = None
+        self._new = Layout(partitions if partitions > 1 else 0)
+        self._layouts: dict[str, Layout] = {}
 
     # --- pgvector -----------------------------------------------------------------------------------------------
 
     def known_table(self, collection: CollectionInfo) -> Table | None:
         """The table of a collection, if `table` has found out what it needs before."""
-        return self._facts and Table(table_name(self._schema, collection), collection.spec, self._facts)
+        layout = self._layouts.get(collection.generation)
+        if self._facts is None or layout is None:
+            return None
+        return Table(table_name(self._schema, collection), collection.spec, self._facts, layout)
 
     def table(self, session: Session, collection: CollectionInfo) -> Table:
         """The table of a collection; whether it is there shows when it is used."""
@@ -64,9 +70,13 @@ class Catalog:
             raise CollectionNotFoundError(
                 f"collection {collection.name!r} is gone, and the extension pgvector with it; create it again"
             )
+        name = table_name(self._schema, collection)
+        layout = _partitions.layout(session, name)
         if not session.joins:  # what the caller's transaction made may yet be rolled back
             self._facts = facts
-        return Table(table_name(self._schema, collection), collection.spec, facts)
+            if layout is not None:
+                self._layouts[collection.generation] = layout
+        return Table(name, collection.spec, facts, layout or WHOLE)
 
     def _find_extension(self, session: Session) -> Facts | None:
         rows = session.rows(
@@ -165,7 +175,7 @@ class Catalog:
         if not rows:
             raise CollectionExistsError(f"collection {spec.name!r} exists; open it with get_collection")
         info = self._info(spec, rows[0][0])
-        for statement in create_table(Table(info.location, spec, facts)):
+        for statement in create_table(Table(info.location, spec, facts, self._new)):
             session.run(statement)
         return info
 

@@ -80,6 +80,8 @@ def exact_or_index(
         counted = f"SELECT ctid AS place FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
         probe = f"SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(place) AS places FROM ({counted}) AS matching"
         chosen = "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])"
+        if table.layout.partitions:  # in each of them there are rows at these places
+            chosen = f"{chosen} AND {matching}"
     few = _by_key(table, query, chosen, limit, parameters)
     many = _by_index(table, f"(SELECT NOT few FROM probe) AND {matching}", k, candidates)
     return Statement(

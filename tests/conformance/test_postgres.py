@@ -1,4 +1,4 @@
-"""PostgreSQL keeps the contract: with a pool of its own, with a connection of the caller's, with typed columns."""
+"""PostgreSQL keeps the contract: pooled, in partitions, with typed columns, and with a connection of the caller's."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,6 +27,14 @@ class TestPostgres(BackendConformance):
     @pytest.fixture
     def make_backend(self, postgres_url: str, schema: str) -> Callable[[], PgVectorBackend]:
         return lambda: PgVectorBackend(postgres_url, schema=schema)
+
+
+class TestPostgresInPartitions(BackendConformance):
+    """Every collection's table is three."""
+
+    @pytest.fixture
+    def make_backend(self, postgres_url: str, schema: str) -> Callable[[], PgVectorBackend]:
+        return lambda: PgVectorBackend(postgres_url, schema=schema, partitions=3)
 
 
 class TestPostgresWithTheCallersConnection(BackendConformance):
