@@ -37,7 +37,7 @@ class Collection(Reembedding):
         return self._intake.embedder
 
     def info(self) -> CollectionInfo:
-        """Return what the collection was created with, and where its records are."""
+        """Return what the collection was created with, its index as this object knows it, and where its records are."""
         return self._info
 
     def add(

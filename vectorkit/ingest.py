@@ -11,10 +11,11 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 from vectorkit._narrow import is_dict, is_iterable, is_list, is_mapping
 from vectorkit.errors import DuplicateIdError, InvalidArgumentError
+from vectorkit.inspection import InspectionMethods
 from vectorkit.intake import Intake
 from vectorkit.progress import Ingested, Progress, length_of, reporting
 from vectorkit.protocol import VectorBackend
-from vectorkit.searching import Searching, as_count
+from vectorkit.searching import as_count
 from vectorkit.types import Batch, CollectionInfo, Record
 from vectorkit.validation import check_choice, short
 
@@ -31,7 +32,7 @@ _IDS: Final[tuple[Ids, ...]] = ("given", "content")
 T = TypeVar("T")
 
 
-class Ingesting(Searching):
+class Ingesting(InspectionMethods):
     """Taking in whole data sets."""
 
     def ingest(

@@ -23,7 +23,8 @@ class Service:
         return np.random.default_rng(len(texts[0])).normal(size=(len(texts), 384)).astype(np.float32)
 
     def embed_query(self, text: str) -> FloatArray:
-        return self.embed_documents([text])[0]
+        vector: FloatArray = self.embed_documents([text])[0]
+        return vector
 
 
 def figures(folder: Path) -> Iterator[Figure]:
@@ -32,7 +33,7 @@ def figures(folder: Path) -> Iterator[Figure]:
         ("chroma on disk", f"chroma:{folder / 'chroma'}"),
     ):
         with vk.connect(url) as store:
-            yield compared(f"{place}: ingest, a service embeds", store, Service(), 12 * 500, 500, goal=1.3)
+            yield compared(f"{place}: ingest, a service embeds", store, Service(), 8 * 500, 500, goal=1.3)
             model = SentenceTransformerEmbedder()
             yield compared(f"{place}: ingest, MiniLM embeds here", store, model, 5 * 64, 64, goal=1)
             yield again(f"{place}: ingest again, nothing has changed", store)
