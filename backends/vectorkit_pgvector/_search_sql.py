@@ -17,9 +17,20 @@ from vectorkit_pgvector._codec import vector
 from vectorkit_pgvector._filters import condition
 from vectorkit_pgvector._sql import Statement, Table
 
-__all__ = ["Found", "exact", "exact_or_index", "index", "largest_key", "within"]
+__all__ = [
+    "Found",
+    "exact",
+    "exact_if_few",
+    "exact_or_index",
+    "expected",
+    "index",
+    "largest_key",
+    "size",
+    "within",
+]
 
 _STORED: Final = "id, document, metadata, embedding"
+_TELL: Final = "UNION ALL SELECT '', NULL, NULL, NULL, NULL, few::int FROM probe"
 _SMALLEST: Final = 2.0**-126
 """The smallest float32 that has all its digits: products and squares below it lose theirs."""
 
@@ -63,32 +74,50 @@ def exact(table: Table, query: FloatArray, where: Filter | None, limit: int) -> 
     return Statement(f"SELECT {_columns(table)}, 0 FROM {ordered}", parameters, None if where is None else False)
 
 
-def exact_or_index(
-    table: Table, query: FloatArray, where: Filter | None, limit: int, k: int, candidates: int
-) -> Statement:
-    """As `exact` if few enough rows match, else as `index`; in one round trip, and one snapshot.
+def exact_or_index(table: Table, query: FloatArray, limit: int, k: int, candidates: int) -> Statement:
+    """As `exact` if the table has few enough rows, else as `index`; in one round trip, and one snapshot.
 
     One more row always comes back, whose id is empty and whose total says whether it was the former (0 or 1).
     The part that is not needed is not begun: its condition has no column, and is tested first ("One-Time Filter").
     """
     parameters: list[Any] = [vector(query)]
-    matching = condition(where, parameters)
-    if where is None:
-        counted, chosen = f"SELECT FROM {table.name} LIMIT {EXACT_LIMIT + 1}", "(SELECT few FROM probe)"
-        probe = f"SELECT count(*) <= {EXACT_LIMIT} AS few FROM ({counted}) AS matching"
-    else:  # the filter is applied once: its rows are fetched by where they are
-        counted = f"SELECT ctid AS place FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
-        probe = f"SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(place) AS places FROM ({counted}) AS matching"
-        chosen = "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])"
-    few = _by_key(table, query, chosen, limit, parameters)
-    many = _by_index(table, f"(SELECT NOT few FROM probe) AND {matching}", k, candidates)
+    counted = f"SELECT FROM {table.name} LIMIT {EXACT_LIMIT + 1}"
+    few = _by_key(table, query, "(SELECT few FROM probe)", limit, parameters)
+    many = _by_index(table, "(SELECT NOT few FROM probe)", k, candidates)
     return Statement(
-        f"WITH probe AS MATERIALIZED ({probe}) "
-        f"SELECT {_columns(table)}, 0 FROM {few} UNION ALL {many} "
-        "UNION ALL SELECT '', NULL, NULL, NULL, NULL, few::int FROM probe",
+        f"WITH probe AS MATERIALIZED (SELECT count(*) <= {EXACT_LIMIT} AS few FROM ({counted}) AS matching) "
+        f"SELECT {_columns(table)}, 0 FROM {few} UNION ALL {many} {_TELL}",
         parameters,
-        None if where is None else False,
     )
+
+
+def exact_if_few(table: Table, query: FloatArray, where: Filter | None, limit: int) -> Statement:
+    """As `exact` if few enough rows match, else none; and one more row, as of `exact_or_index`.
+
+    The filter is applied once: its rows are fetched by where they are.
+    """
+    parameters: list[Any] = [vector(query)]
+    counted = f"SELECT ctid AS place FROM {table.name} WHERE {condition(where, parameters)} LIMIT {EXACT_LIMIT + 1}"
+    chosen = "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])"
+    return Statement(
+        f"WITH probe AS MATERIALIZED (SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(place) AS places "
+        f"FROM ({counted}) AS matching) "
+        f"SELECT {_columns(table)}, 0 FROM {_by_key(table, query, chosen, limit, parameters)} {_TELL}",
+        parameters,
+        prepare=False,
+    )
+
+
+def expected(table: Table, where: Filter | None) -> Statement:
+    """How PostgreSQL would find the rows that match, and how many it expects."""
+    parameters: list[Any] = []
+    matching = condition(where, parameters)
+    return Statement(f"EXPLAIN (FORMAT JSON) SELECT FROM {table.name} WHERE {matching}", parameters, prepare=False)
+
+
+def size(table: Table) -> Statement:
+    """How many rows PostgreSQL takes the table to have."""
+    return Statement("SELECT reltuples::bigint FROM pg_catalog.pg_class WHERE oid = $1::regclass", [table.name])
 
 
 def index(table: Table, query: FloatArray, where: Filter | None, k: int, candidates: int) -> Statement:
