@@ -159,9 +159,10 @@ def _key(table: Table, query: FloatArray, parameters: list[Any]) -> str:
 
 
 def _by_key(table: Table, query: FloatArray, matching: str, limit: int, parameters: list[Any]) -> str:
+    """The first `limit` rows by key and id; sorted without their columns, which are fetched by place afterwards."""
     return (
-        f"(SELECT {_STORED}, {_key(table, query, parameters)} AS key FROM {table.name} WHERE {matching} "
-        f"ORDER BY key, id LIMIT {limit}) AS nearest"
+        f"(SELECT ctid AS place, {_key(table, query, parameters)} AS key FROM {table.name} WHERE {matching} "
+        f"ORDER BY key, id LIMIT {limit}) AS nearest JOIN {table.name} AS stored ON stored.ctid = place"
     )
 
 
@@ -172,7 +173,8 @@ def _by_index(table: Table, matching: str, k: int, candidates: int) -> str:
     """
     near = _index_sql.distance(table, f"$1::{table.vector}")
     return (
-        f"(SELECT {_columns(table)}, total FROM (SELECT *, count(*) OVER () AS total FROM "
-        f"(SELECT {_STORED}, {_distance(table)} AS key FROM {table.name} WHERE {matching} "
-        f"ORDER BY {near} LIMIT {candidates}) AS candidates) AS counted ORDER BY key, id LIMIT {k})"
+        f"SELECT {_columns(table)}, total FROM (SELECT place, key, count(*) OVER () AS total FROM "
+        f"(SELECT ctid AS place, id, {_distance(table)} AS key FROM {table.name} WHERE {matching} "
+        f"ORDER BY {near} LIMIT {candidates}) AS candidates ORDER BY key, id LIMIT {k}) AS nearest "
+        f"JOIN {table.name} AS stored ON stored.ctid = place"
     )

@@ -1,5 +1,6 @@
 """Search: what the index finds, what it does not, and that no answer is the poorer for it."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -127,6 +128,33 @@ def test_k_come_back_and_are_what_they_say(
                 scored = {hit.id: hit.score for hit in reference.search(query, COUNT, where=where)}
                 assert [hit.score for hit in found] == [scored[hit.id] for hit in found]
                 assert [(hit.distance, hit.id) for hit in found] == sorted((hit.distance, hit.id) for hit in found)
+
+
+def test_a_table_that_was_large_a_moment_ago_is_seen_to_be_small(
+    store: VectorStore, postgres_url: str, schema: str
+) -> None:
+    """6.7 At once after deletes of this store, a tenth of a second after those of others."""
+    docs = store.create_collection("docs", dimension=8)
+    vectors = clustered(2300, 8, seed=13)
+    ids = [f"{number:04}" for number in range(2300)]
+    docs.add(ids=ids, embeddings=vectors)
+
+    def exact() -> bool:
+        (found,) = store.backend.search(docs.info(), vectors[:1], 10)
+        assert len(found.hits) == 10
+        return found.exact
+
+    assert [exact(), exact()] == [False, False]
+    docs.delete(ids[:150])
+    assert not exact()
+    docs.delete(ids[150:300])
+    assert exact()
+    docs.add(ids=ids[:300], embeddings=vectors[:300])
+    assert [exact(), exact()] == [False, False]
+    with VectorStore(PgVectorBackend(postgres_url, schema=schema)) as other:
+        other.get_collection("docs").delete(ids[:300])
+    time.sleep(0.11)
+    assert exact()
 
 
 SELECTIVE: list[Any] = [
