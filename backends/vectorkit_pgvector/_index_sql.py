@@ -132,8 +132,7 @@ def create(table: Table, rows: int, *, concurrently: bool) -> Statement:
     if isinstance(index, HNSW):
         method, options = "hnsw", f"m = {index.m}, ef_construction = {index.ef_construction}"
     else:
-        shared = index.lists and math.ceil(index.lists / max(1, table.layout.partitions))
-        method, options = "ivfflat", f"lists = {shared or default_lists(rows)}"
+        method, options = "ivfflat", f"lists = {index.lists or default_lists(rows)}"
     return Statement(
         f"CREATE INDEX {'CONCURRENTLY ' if concurrently else ''}ON {table.name} USING {method} "
         f"(({_held(table, 'embedding')}) {table.facts.schema}.{_TYPES[held]}_{measure}_ops) WITH ({options})"
