@@ -1,17 +1,16 @@
 """One collection in memory: its records, as they are stored and as they are given out, and their words."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from vectorkit._memory_text import TextIndex, best
-from vectorkit.filters import Filter, evaluate
+from vectorkit.postings import Postings, best
 from vectorkit.ranking import rank
 from vectorkit.types import Batch, Candidate, CollectionInfo, FloatArray, Hit, Json, Metadata, Metric, Patch, Record
 
-__all__ = ["Row", "Stored", "candidates", "hit_of", "matching", "patched", "record_of", "rows_of", "stacked"]
+__all__ = ["Row", "Stored", "candidates", "hit_of", "patched", "record_of", "rows_of", "stacked"]
 
 
 class Row(NamedTuple):
@@ -33,7 +32,7 @@ class Stored:
     """
 
     info: CollectionInfo
-    text: TextIndex | None
+    text: Postings | None
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
 
     def put(self, new: Mapping[str, Row]) -> None:
@@ -52,10 +51,6 @@ class Stored:
     def documents(self) -> dict[str, str | None]:
         """The documents by id."""
         return {id: row.document for id, row in self.rows.items()}
-
-    def matching(self, where: Filter | None) -> Iterator[tuple[str, Row]]:
-        """The records that match, in ascending order of id."""
-        return ((id, self.rows[id]) for id in matching(self.rows, None, where))
 
     def text_scores(self, words: Sequence[str], among: Container[str]) -> dict[str, float]:
         """The BM25 score of each of the records `among` that holds one of the words, by id."""
@@ -85,15 +80,6 @@ def patched(row: Row, patch: Patch, index: int) -> Row:
         new = patch.metadatas[index]
         row = row._replace(metadata={**row.metadata, **new} if patch.merge else new)
     return row
-
-
-def matching(rows: Mapping[str, Row], ids: Sequence[str] | None, where: Filter | None) -> Iterator[str]:
-    """The ids that match: those of `ids` in their order, or all in ascending order."""
-    names = sorted(rows) if ids is None else [id for id in ids if id in rows]
-    if where is None:
-        return iter(names)
-    test = evaluate(where)
-    return (id for id in names if test(rows[id].document, rows[id].metadata))
 
 
 def stacked(rows: Iterable[Row], dimension: int) -> FloatArray:

@@ -1,21 +1,21 @@
 """`MemoryBackend`: everything in this process, exact. It is the reference the other backends are compared with."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Final
 from uuid import uuid4
 
-from vectorkit._memory_rows import Row, Stored, candidates, hit_of, matching, patched, record_of, rows_of, stacked
-from vectorkit._memory_text import TextIndex, best
+from vectorkit._memory_rows import Row, Stored, candidates, hit_of, patched, record_of, rows_of, stacked
 from vectorkit.errors import (
     BackendError,
     CollectionExistsError,
     CollectionNotFoundError,
     InvalidArgumentError,
 )
-from vectorkit.filters import Filter
+from vectorkit.filters import Filter, evaluate
+from vectorkit.postings import Postings, best
 from vectorkit.ranking import rank
 from vectorkit.types import (
     Batch,
@@ -25,6 +25,7 @@ from vectorkit.types import (
     CollectionSpec,
     FloatArray,
     Hit,
+    Metadata,
     Patch,
     Ranking,
     Record,
@@ -81,7 +82,7 @@ class MemoryBackend:
 
     def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
         """See `VectorBackend.create_collection`."""
-        text = TextIndex(spec.language) if spec.text_index else None
+        text = Postings(spec.language) if spec.text_index else None
         with self._lock:
             if spec.name in self._open():
                 raise CollectionExistsError(f"collection {spec.name!r} exists; open it with get_collection")
@@ -144,7 +145,7 @@ class MemoryBackend:
         """See `VectorBackend.get`."""
         with self._lock:
             rows = self._rows(collection)
-            found = islice(matching(rows, ids, where), offset, None if limit is None else offset + limit)
+            found = islice(self._matching(rows, ids, where), offset, None if limit is None else offset + limit)
             return [record_of(id, rows[id], include_embeddings) for id in found]
 
     def scan(
@@ -157,7 +158,7 @@ class MemoryBackend:
     ) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`."""
         with self._lock:
-            ids = list(matching(self._rows(collection), None, where))
+            ids = list(self._matching(self._rows(collection), None, where))
         for start in range(0, len(ids), batch_size):
             page = ids[start : start + batch_size]
             yield self.get(collection, ids=page, where=where, include_embeddings=include_embeddings)
@@ -165,7 +166,7 @@ class MemoryBackend:
     def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
         """See `VectorBackend.count`."""
         with self._lock:
-            return sum(1 for _ in matching(self._rows(collection), None, where))
+            return sum(1 for _ in self._matching(self._rows(collection), None, where))
 
     def delete(
         self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
@@ -173,7 +174,7 @@ class MemoryBackend:
         """See `VectorBackend.delete`."""
         with self._lock:
             stored = self._live(collection)
-            found = list(matching(stored.rows, ids, where))
+            found = list(self._matching(stored.rows, ids, where))
             stored.remove(found)
             return len(found)
 
@@ -189,7 +190,7 @@ class MemoryBackend:
     ) -> list[Ranking]:
         """See `VectorBackend.search`."""
         with self._lock:
-            rows = dict(self._live(collection).matching(where))
+            rows = self._rows_that_match(self._live(collection), where)
         ids, vectors = list(rows), stacked(rows.values(), collection.dimension)
         return [
             Ranking(
@@ -209,7 +210,7 @@ class MemoryBackend:
         with self._lock:
             stored = self._live(collection)
             if stored.text is None:
-                text, documents = TextIndex(collection.spec.language), list(stored.documents().items())
+                text, documents = Postings(collection.spec.language), list(stored.documents().items())
                 for start in range(0, len(documents), _PROGRESS):
                     if progress is not None:
                         progress(start, len(documents))
@@ -232,7 +233,7 @@ class MemoryBackend:
         """See `TextSearchBackend.search_text`."""
         with self._lock:
             stored = self._live(collection)
-            rows = dict(stored.matching(where))
+            rows = self._rows_that_match(stored, where)
             scores = [stored.text_scores(words, rows) for words in queries]
         return [
             [hit_of(id, rows[id], score, None, include_embeddings) for id, score in best(each, k)] for each in scores
@@ -252,7 +253,7 @@ class MemoryBackend:
         """See `TextSearchBackend.search_hybrid`."""
         with self._lock:
             stored = self._live(collection)
-            rows = dict(stored.matching(where))
+            rows = self._rows_that_match(stored, where)
             scores = [stored.text_scores(words, rows) for words in queries]
         stack = stacked(rows.values(), collection.dimension)
         return [
@@ -286,3 +287,19 @@ class MemoryBackend:
 
     def _rows(self, collection: CollectionInfo) -> dict[str, Row]:
         return self._live(collection).rows
+
+    def _matching(self, rows: Mapping[str, Row], ids: Sequence[str] | None, where: Filter | None) -> Iterator[str]:
+        """The ids that match: those of `ids` in their order, or all in ascending order."""
+        names = sorted(rows) if ids is None else [id for id in ids if id in rows]
+        if where is None:
+            return iter(names)
+        test = self._test(where)
+        return (id for id in names if test(rows[id].document, rows[id].metadata))
+
+    def _rows_that_match(self, stored: Stored, where: Filter | None) -> dict[str, Row]:
+        """The records that match, in ascending order of id."""
+        return {id: stored.rows[id] for id in self._matching(stored.rows, None, where)}
+
+    def _test(self, where: Filter) -> Callable[[str | None, Metadata], bool]:
+        """What a filter means; the faults of `vectorkit.testing` mean something else by it."""
+        return evaluate(where)

@@ -6,6 +6,7 @@ from typing import Self
 
 from vectorkit import registry, text
 from vectorkit.collection import Collection
+from vectorkit.columns import Columns, as_columns
 from vectorkit.errors import (
     CollectionExistsError,
     CollectionMismatchError,
@@ -86,6 +87,7 @@ class VectorStore:
         index: IndexChoice = "hnsw",
         text_index: bool = False,
         language: str = "english",
+        columns: Columns | None = None,
     ) -> "Collection":
         """Create a collection.
 
@@ -98,6 +100,10 @@ class VectorStore:
                 compares all records in every search takes any of them; its results are those of the best.
             text_index: Whether to index the words of the documents too, for text and hybrid search.
             language: Language of the text index, one of `vectorkit.text.LANGUAGES`; `"none"` for any.
+            columns: Metadata keys that filters often name, with the type their values mostly have (`int`, `float`,
+                `str`, `bool`, or `datetime.date` for strings like `"2024-12-31"`). Postgres keeps them in indexed
+                columns besides. They change no result, also where a value is of another type, and other stores have
+                nothing to do. A key has at most 63 bytes, and is not `id`, `document`, `metadata` or `embedding`.
 
         Raises:
             InvalidNameError: The name is not allowed.
@@ -115,6 +121,7 @@ class VectorStore:
             index=as_index(index),
             text_index=check_flag(text_index, "text_index"),
             language=text.check_language(language),
+            columns=as_columns(columns),
         )
         check_metric(spec.index, spec.metric)
         if spec.text_index and self._backend.capabilities.text_search:
@@ -145,12 +152,13 @@ class VectorStore:
         index: IndexChoice = "hnsw",
         text_index: bool = False,
         language: str | None = None,
+        columns: Columns | None = None,
     ) -> "Collection":
         """Open a collection, or create it if there is none; arguments as in `create_collection`.
 
         Raises:
             CollectionMismatchError: It exists, and an argument that was given (metric, dimension, embedder,
-                language) differs from what it was created with. Index settings are not compared.
+                language) differs from what it was created with. Index settings and columns are not compared.
             InvalidArgumentError: As in `create_collection`.
         """
         given = {
@@ -170,6 +178,7 @@ class VectorStore:
                     index=index,
                     text_index=text_index,
                     language=language or "english",
+                    columns=columns,
                 )
             except CollectionExistsError:  # another process was faster
                 collection = self._opened(name, embedder)

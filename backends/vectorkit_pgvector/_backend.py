@@ -22,6 +22,7 @@ from vectorkit.types import (
     Ranking,
     Record,
 )
+from vectorkit.validation import check_flag
 from vectorkit_pgvector import _explain, _index_sql, _reading, _search, _writing
 from vectorkit_pgvector._catalog import Catalog
 from vectorkit_pgvector._errors import translated
@@ -50,9 +51,12 @@ class PgVectorBackend:
         pool: A psycopg pool, open.
         connection: A psycopg connection.
         schema: The schema that the tables are in; made if it is missing.
+        pooler: Whether the URL leads to a transaction pooler (PgBouncer, say), so that neither prepared statements nor
+            settings are kept from one transaction to the next; None finds out when connecting. A pool or connection
+            of yours keeps none of them if it was made with psycopg's `prepare_threshold=None`.
 
     Raises:
-        InvalidArgumentError: Not one of the three, one of another type, or a malformed URL.
+        InvalidArgumentError: Not one of the three, one of another type, or a malformed URL; or `pooler` without `url`.
     """
 
     def __init__(
@@ -62,10 +66,11 @@ class PgVectorBackend:
         pool: "ConnectionPool[Any] | None" = None,
         connection: "psycopg.Connection[Any] | None" = None,
         schema: str = "public",
+        pooler: bool | None = None,
     ) -> None:
         if sum(given is not None for given in (url, pool, connection)) != 1:
             raise InvalidArgumentError("give one of url=, pool= and connection=")
-        self._source, self._shown = _source(url, pool, connection)
+        self._source, self._shown = _source(url, pool, connection, pooler)
         self._sessions = Sessions(self._source)
         self._catalog = Catalog(schema)
         self._sizes = Sizes()
@@ -348,9 +353,18 @@ class PgVectorBackend:
 
 
 def _source(
-    url: str | None, pool: "ConnectionPool[Any] | None", connection: "psycopg.Connection[Any] | None"
+    url: str | None,
+    pool: "ConnectionPool[Any] | None",
+    connection: "psycopg.Connection[Any] | None",
+    pooler: bool | None,
 ) -> tuple[Source, str]:
     """Where connections come from, and how that is shown."""
+    if pooler is not None:
+        check_flag(pooler, "pooler")
+        if url is None:
+            raise InvalidArgumentError(
+                "pooler= goes with url=; make a pool or connection of yours with prepare_threshold=None instead"
+            )
     if pool is not None:
         if not isinstance(pool, ConnectionPool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"pool is a psycopg_pool.ConnectionPool, not {type(pool).__name__}")
@@ -366,9 +380,9 @@ def _source(
         path = url.removeprefix(_EMBEDDED)
         if not path:
             raise InvalidArgumentError(f"{_EMBEDDED} needs the path of a folder, such as {_EMBEDDED}./pgdata")
-        return OwnPool(lambda: _start_embedded(path), settings), repr(url)
+        return OwnPool(lambda: _start_embedded(path), settings, pooler=pooler), repr(url)
     check_url(url)
-    return OwnPool(lambda: (url, lambda: None), settings), repr(describe(url))
+    return OwnPool(lambda: (url, lambda: None), settings, pooler=pooler), repr(describe(url))
 
 
 def _start_embedded(path: str) -> tuple[str, Callable[[], None]]:

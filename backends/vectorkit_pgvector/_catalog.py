@@ -30,7 +30,8 @@ _LOCK: Final = 0x766B_0001
 """Held while the extension, the schema or the registry is made: `IF NOT EXISTS` alone fails when two do so at once."""
 
 _COLUMNS: Final = (
-    "name, generation, metric, dimension, embedder::text, language, text_index, vector_index, schema_version"
+    "name, generation, metric, dimension, embedder::text, language, text_index, vector_index, columns::text, "
+    "schema_version"
 )
 
 
@@ -102,7 +103,8 @@ class Catalog:
                     "generation bigint GENERATED ALWAYS AS IDENTITY, "
                     "table_name text GENERATED ALWAYS AS ('vk_' || name || '_' || generation::text) STORED, "
                     "metric text NOT NULL, dimension integer NOT NULL, embedder jsonb, language text NOT NULL, "
-                    "text_index boolean NOT NULL, vector_index text NOT NULL, schema_version integer NOT NULL, "
+                    "text_index boolean NOT NULL, vector_index text NOT NULL, columns json NOT NULL, "
+                    "schema_version integer NOT NULL, "
                     "created_at timestamptz NOT NULL DEFAULT now())"
                 )
             )
@@ -144,9 +146,9 @@ class Catalog:
         rows = session.rows(
             Statement(
                 f"INSERT INTO {self._registry} "
-                "(name, metric, dimension, embedder, language, text_index, vector_index, schema_version) VALUES ("
-                "$1::text, $2::text, $3::int, $4::text::jsonb, $5::text, $6::bool, $7::text, $8::int) "
-                "ON CONFLICT (name) DO NOTHING RETURNING generation",
+                "(name, metric, dimension, embedder, language, text_index, vector_index, columns, schema_version) "
+                "VALUES ($1::text, $2::text, $3::int, $4::text::jsonb, $5::text, $6::bool, $7::text, $8::json, "
+                "$9::int) ON CONFLICT (name) DO NOTHING RETURNING generation",
                 [
                     spec.name,
                     spec.metric,
@@ -155,6 +157,7 @@ class Catalog:
                     spec.language,
                     spec.text_index,
                     index_text(spec.index),
+                    json.dumps(dict(spec.columns), ensure_ascii=False),
                     _SCHEMA_VERSION,
                 ],
             )
@@ -218,14 +221,15 @@ class Catalog:
         return [self._decode(row) for row in session.rows(statement)]
 
     def _decode(self, row: tuple[Any, ...]) -> CollectionInfo:
-        name, generation, metric, dimension, embedder, language, text_index, vector_index, version = row
+        name, generation, metric, dimension, embedder, language, text_index, vector_index, columns, version = row
         if version > _SCHEMA_VERSION:
             raise BackendError(
                 f"collection {name!r} was made by a newer release of vectorkit (its tables are of version {version}, "
                 f"this release knows {_SCHEMA_VERSION}); update vectorkit-db"
             )
         identity = None if embedder is None else _identity(json.loads(embedder))
-        spec = CollectionSpec(name, metric, dimension, identity, read_index(vector_index), text_index, language)
+        index, typed = read_index(vector_index), json.loads(columns)
+        spec = CollectionSpec(name, metric, dimension, identity, index, text_index, language, typed)
         return self._info(spec, generation)
 
     def _info(self, spec: CollectionSpec, generation: int) -> CollectionInfo:

@@ -29,7 +29,6 @@ __all__ = [
     "within",
 ]
 
-_STORED: Final = "id, document, metadata, embedding"
 _TELL: Final = "UNION ALL SELECT '', NULL, NULL, NULL, NULL, few::int FROM probe"
 _SMALLEST: Final = 2.0**-126
 """The smallest float32 that has all its digits: products and squares below it lose theirs."""
@@ -70,7 +69,7 @@ def largest_key(table: Table, query: FloatArray, distance: float) -> float:
 def exact(table: Table, query: FloatArray, where: Filter | None, limit: int) -> Statement:
     """The first `limit` of all rows that match, by key and id."""
     parameters: list[Any] = [vector(query)]
-    ordered = _by_key(table, query, condition(where, parameters), limit, parameters)
+    ordered = _by_key(table, query, condition(where, parameters, table.columns), limit, parameters)
     return Statement(f"SELECT {_columns(table)}, 0 FROM {ordered}", parameters, None if where is None else False)
 
 
@@ -97,7 +96,8 @@ def exact_if_few(table: Table, query: FloatArray, where: Filter | None, limit: i
     The filter is applied once: its rows are fetched by where they are.
     """
     parameters: list[Any] = [vector(query)]
-    counted = f"SELECT ctid AS place FROM {table.name} WHERE {condition(where, parameters)} LIMIT {EXACT_LIMIT + 1}"
+    matching = condition(where, parameters, table.columns)
+    counted = f"SELECT ctid AS place FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
     chosen = "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])"
     return Statement(
         f"WITH probe AS MATERIALIZED (SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(place) AS places "
@@ -111,7 +111,7 @@ def exact_if_few(table: Table, query: FloatArray, where: Filter | None, limit: i
 def expected(table: Table, where: Filter | None) -> Statement:
     """How PostgreSQL would find the rows that match, and how many it expects."""
     parameters: list[Any] = []
-    matching = condition(where, parameters)
+    matching = condition(where, parameters, table.columns)
     return Statement(f"EXPLAIN (FORMAT JSON) SELECT FROM {table.name} WHERE {matching}", parameters, prepare=False)
 
 
@@ -123,27 +123,33 @@ def size(table: Table) -> Statement:
 def index(table: Table, query: FloatArray, where: Filter | None, k: int, candidates: int) -> Statement:
     """The first k of `candidates` rows that the index gives."""
     parameters: list[Any] = [vector(query)]
-    text = _by_index(table, condition(where, parameters), k, candidates)
+    text = _by_index(table, condition(where, parameters, table.columns), k, candidates)
     return Statement(text, parameters, None if where is None else False)
 
 
 def within(table: Table, query: FloatArray, where: Filter | None, k: int, largest: float) -> Statement:
     """All rows that match whose key is at most `largest`; of those with the same vector, the first k by id."""
     parameters: list[Any] = [vector(query)]
-    matching = condition(where, parameters)
+    matching = condition(where, parameters, table.columns)
     parameters.append(largest)
     bound = f"${len(parameters)}::float8"
+    keyed = f"SELECT ctid AS place, id, embedding, {_key(table, query, parameters)} AS key FROM {table.name}"
+    numbered = (
+        f"SELECT place, key, row_number() OVER (PARTITION BY embedding ORDER BY id) AS number "
+        f"FROM ({keyed} WHERE {matching}) AS keyed WHERE key <= {bound}"
+    )
     return Statement(
-        f"SELECT {_columns(table)}, 0 FROM (SELECT *, row_number() OVER (PARTITION BY embedding ORDER BY id) AS place "
-        f"FROM (SELECT {_STORED}, {_key(table, query, parameters)} AS key FROM {table.name} WHERE {matching}) AS keyed "
-        f"WHERE key <= {bound}) AS placed WHERE place <= {k}",
+        f"SELECT {_columns(table)}, 0 FROM (SELECT place, key FROM ({numbered}) AS numbered WHERE number <= {k}) "
+        f"AS nearest JOIN {table.name} AS stored ON stored.ctid = nearest.place",
         parameters,
         prepare=False,
     )
 
 
 def _columns(table: Table) -> str:
-    return f"id, document, metadata::text, {table.sent_embedding}, key"
+    """Of rows that were found (`nearest`) and fetched (`stored`); a typed column may have any name."""
+    sent = f"{table.facts.schema}.vector_send(stored.embedding)"
+    return f"stored.id, stored.document, stored.metadata::text, {sent}, nearest.key"
 
 
 def _distance(table: Table) -> str:
@@ -162,7 +168,7 @@ def _by_key(table: Table, query: FloatArray, matching: str, limit: int, paramete
     """The first `limit` rows by key and id; sorted without their columns, which are fetched by place afterwards."""
     return (
         f"(SELECT ctid AS place, {_key(table, query, parameters)} AS key FROM {table.name} WHERE {matching} "
-        f"ORDER BY key, id LIMIT {limit}) AS nearest JOIN {table.name} AS stored ON stored.ctid = place"
+        f"ORDER BY key, id LIMIT {limit}) AS nearest JOIN {table.name} AS stored ON stored.ctid = nearest.place"
     )
 
 
@@ -173,8 +179,8 @@ def _by_index(table: Table, matching: str, k: int, candidates: int) -> str:
     """
     near = _index_sql.distance(table, f"$1::{table.vector}")
     return (
-        f"SELECT {_columns(table)}, total FROM (SELECT place, key, count(*) OVER () AS total FROM "
+        f"SELECT {_columns(table)}, nearest.total FROM (SELECT place, key, count(*) OVER () AS total FROM "
         f"(SELECT ctid AS place, id, {_distance(table)} AS key FROM {table.name} WHERE {matching} "
         f"ORDER BY {near} LIMIT {candidates}) AS candidates ORDER BY key, id LIMIT {k}) AS nearest "
-        f"JOIN {table.name} AS stored ON stored.ctid = place"
+        f"JOIN {table.name} AS stored ON stored.ctid = nearest.place"
     )

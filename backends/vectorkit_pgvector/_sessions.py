@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _CONFLICT_ATTEMPTS: Final = 10
 _CONFLICT_PAUSE: Final = 0.002  # seconds at the most after the first conflict, twice as much after each further one
+_STREAMED: Final = 50  # rows that libpq hands over at once, where it can (from 17 on)
 _SET: Final = (
     # OFFSET 0 keeps the planner from merging the subquery, so that the value is read before it is changed.
     "SELECT name, before, set_config(name, value, $3::bool) FROM ("
@@ -88,7 +89,8 @@ class Session:
 
     def stream(self, statement: Statement) -> Iterator[tuple[Any, ...]]:
         """Run a statement and yield its rows as they arrive, without holding them all."""
-        return self._cursor.stream(statement.text.encode(), statement.parameters, binary=True)
+        size = _STREAMED if psycopg.capabilities.has_stream_chunked() else 1
+        return self._cursor.stream(statement.text.encode(), statement.parameters, binary=True, size=size)
 
     def copy(self, text: str, parts: Iterator[bytes]) -> None:
         """Run a COPY FROM STDIN, with parts of the rows in binary format."""
@@ -111,7 +113,14 @@ class Session:
 
     @contextmanager
     def settings_outside(self, settings: Mapping[str, str]) -> Generator[None, None, None]:
-        """Make settings for the block, outside any transaction."""
+        """Make settings for the block, outside any transaction.
+
+        Not on a connection that keeps no prepared statements: behind a transaction pooler, for which that is meant, the
+        settings could be made in any session, and stay there.
+        """
+        if self.connection.prepare_threshold is None:
+            yield
+            return
         before = self._set(settings, local=False)
         try:
             yield
@@ -185,22 +194,25 @@ class Sessions:
         while True:
             if self._closed:
                 raise BackendError("this store was closed; connect again")
-            begun = False
+            begun = done = False
             try:
                 with (
                     self._source.connection() as connection,
                     self._transaction(connection, settings, writes) as session,
                 ):
                     begun = True
-                    return work(session)
+                    result = work(session)
+                    done = True
+                return result
             except (errors.SerializationFailure, errors.DeadlockDetected):
                 conflicts += 1
                 if self._source.joins or not repeatable or conflicts == _CONFLICT_ATTEMPTS:
                     raise
                 time.sleep(random.uniform(0, _CONFLICT_PAUSE * 2**conflicts))
             except psycopg.Error as error:
-                # What was lost before the work was begun has written nothing.
-                if not may_reconnect or not is_lost(error) or (writes and begun) or not self._source.recover():
+                # What was lost before its transaction was to be committed has written nothing.
+                again = not begun or (repeatable and not (writes and done))
+                if not may_reconnect or not is_lost(error) or not again or not self._source.recover():
                     raise
                 may_reconnect = False
 

@@ -4,13 +4,14 @@ Everything is qualified: the search path of a caller's connection is the caller'
 functions of pgvector are named in whatever schema the extension was installed in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from vectorkit.filters import Filter
 from vectorkit.types import Batch, CollectionInfo, CollectionSpec, Metric, Patch
 from vectorkit_pgvector._codec import Binary, jsonb_array, text_array, vector_array
+from vectorkit_pgvector._columns import Column, definition, promoted, quote
 from vectorkit_pgvector._filters import condition
 
 __all__ = [
@@ -93,14 +94,14 @@ class Table:
         return f"OPERATOR({self.facts.schema}.{_OPERATORS[self.spec.metric]})"
 
     @property
+    def columns(self) -> Mapping[str, Column]:
+        """Its typed columns, by metadata key."""
+        return promoted(self.spec.columns)
+
+    @property
     def sent_embedding(self) -> str:
         """The embedding in binary, whatever the caller's connection makes of values of type `vector`."""
         return f"{self.facts.schema}.vector_send(embedding)"
-
-
-def quote(identifier: str) -> str:
-    """An identifier, quoted."""
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 def table_name(schema: str, collection: CollectionInfo) -> str:
@@ -120,10 +121,12 @@ def create_table(table: Table) -> list[Statement]:
     Embeddings that fit a page are kept in the row, since fetching one from the TOAST table takes longer than
     computing its distance (2,000 × 1,536: 4 ms in place of 9 ms); documents still move out where a row gets too long.
     """
+    typed = "".join(f", {definition(key, kind)}" for key, kind in table.spec.columns.items())
     statements = [
         f'CREATE TABLE {table.name} (id text COLLATE "C" PRIMARY KEY, document text, metadata jsonb NOT NULL, '
-        f"embedding {table.vector}({table.spec.dimension}) NOT NULL)",
+        f"embedding {table.vector}({table.spec.dimension}) NOT NULL{typed})",
         f"CREATE INDEX ON {table.name} USING gin (metadata jsonb_path_ops)",
+        *(f"CREATE INDEX ON {table.name} ({column.name})" for column in table.columns.values()),
     ]
     if table.spec.dimension <= _MOST_IN_PAGE:
         statements.append(
@@ -143,11 +146,11 @@ def columns(table: Table, include_embeddings: bool) -> str:
 def select_by_ids(
     table: Table, ids: Sequence[str], where: Filter | None, limit: int | None, offset: int, include_embeddings: bool
 ) -> Statement:
-    """Records of given ids, in the order of the ids."""
+    """Records of given ids, in the order of the ids. No metadata key, so no typed column, begins with `_vk`."""
     parameters: list[Any] = [text_array(ids)]
     return Statement(
-        f"SELECT {columns(table, include_embeddings)} FROM unnest($1::text[]) WITH ORDINALITY AS wanted(id, place) "
-        f"JOIN {table.name} USING (id) WHERE {condition(where, parameters)} ORDER BY place"
+        f"SELECT {columns(table, include_embeddings)} FROM unnest($1::text[]) WITH ORDINALITY AS wanted(id, _vk_place) "
+        f"JOIN {table.name} USING (id) WHERE {condition(where, parameters, table.columns)} ORDER BY _vk_place"
         f"{_cut(limit, offset)}",
         parameters,
         prepare=False,
@@ -168,7 +171,7 @@ def page(
     start = "true" if after is None else "id > $1::text"
     return Statement(
         f"SELECT {columns(table, include_embeddings)} FROM {table.name} "
-        f"WHERE {start} AND {condition(where, parameters)} ORDER BY id{_cut(limit, offset)}",
+        f"WHERE {start} AND {condition(where, parameters, table.columns)} ORDER BY id{_cut(limit, offset)}",
         parameters,
         prepare=None if where is None else False,
     )
@@ -177,7 +180,8 @@ def page(
 def count(table: Table, where: Filter | None) -> Statement:
     """The number of records."""
     parameters: list[Any] = []
-    return Statement(f"SELECT count(*) FROM {table.name} WHERE {condition(where, parameters)}", parameters, False)
+    matching = condition(where, parameters, table.columns)
+    return Statement(f"SELECT count(*) FROM {table.name} WHERE {matching}", parameters, False)
 
 
 def unanalyzed(table: Table) -> Statement:
@@ -187,7 +191,8 @@ def unanalyzed(table: Table) -> Statement:
 
 def analyze(table: Table) -> Statement:
     """Tell the planner of the table's size, and of what filters will find."""
-    return Statement(f"ANALYZE (SKIP_LOCKED) {table.name} (id, metadata)")
+    columns = ", ".join(("id", "metadata", *(column.name for column in table.columns.values())))
+    return Statement(f"ANALYZE (SKIP_LOCKED) {table.name} ({columns})")
 
 
 def taken(table: Table, ids: Sequence[str]) -> Statement:
@@ -261,6 +266,5 @@ def delete(table: Table, ids: Sequence[str] | None, where: Filter | None) -> Sta
     """Delete records; the rows come back as a count."""
     parameters: list[Any] = [] if ids is None else [text_array(ids)]
     named = "true" if ids is None else "id = ANY ($1::text[])"
-    return Statement(
-        f"DELETE FROM {table.name} WHERE {named} AND {condition(where, parameters)}", parameters, prepare=False
-    )
+    matching = condition(where, parameters, table.columns)
+    return Statement(f"DELETE FROM {table.name} WHERE {named} AND {matching}", parameters, prepare=False)

@@ -21,7 +21,7 @@ from vectorkit_pgvector._sql import Table
 __all__ = ["Input", "add", "delete", "refused", "update", "upsert"]
 
 _COPY_BYTES: Final = 1 << 18
-_MESSAGE_BYTES: Final = 1 << 20
+_MESSAGE_BYTES: Final = 1 << 19
 """Of vectors in one part: measured, parts beyond these sizes are slower, and cost memory."""
 _BULK: Final = 1000
 """Records in a call from which on it is worth telling the planner of them."""
@@ -112,7 +112,8 @@ def _inform_planner(session: Session, table: Table, written: Input) -> None:
     Not in the caller's transaction, which would hold the lock until it ends.
     """
     if len(written.ids) >= _BULK and not session.joins and session.rows(_sql.unanalyzed(table)):
-        session.run(_sql.analyze(table))
+        with session.settings({"default_statistics_target": "1"}, restore=False):  # 300 rows will do, 30,000 take long
+            session.run(_sql.analyze(table))
 
 
 def _parts(batch: Batch, table: Table, size: int) -> Iterator[Batch]:

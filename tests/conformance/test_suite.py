@@ -32,7 +32,8 @@ TABLES = {
 SUITE = """
 import pytest
 from vectorkit import MemoryBackend
-from vectorkit.testing import BackendConformance, faults
+from vectorkit.testing import BackendConformance
+from vectorkit.testing.faults import ranking
 
 class TestStore(BackendConformance):
     deviations = {deviations}
@@ -86,7 +87,7 @@ def run(pytester: pytest.Pytester, backend: str, deviations: dict[str, str], tes
 
 def test_a_deviation_is_expected_to_fail(pytester: pytest.Pytester) -> None:
     test = "test_k_is_how_many_come_back"
-    result = run(pytester, "faults.ReturnsFortyAtMost", {test: "returns 40 at most, https://example.com/1"}, test)
+    result = run(pytester, "ranking.ReturnsFortyAtMost", {test: "returns 40 at most, https://example.com/1"}, test)
     result.assert_outcomes(xfailed=1)
     result.stdout.fnmatch_lines(["*returns 40 at most, https://example.com/1*"])
 
@@ -98,7 +99,7 @@ def test_a_deviation_that_has_been_mended_fails(pytester: pytest.Pytester) -> No
 
 def test_a_deviation_may_name_one_case_of_a_test(pytester: pytest.Pytester) -> None:
     test = "test_distances_are_the_metrics_own"
-    result = run(pytester, "faults.SquaresDistances", {f"{test}[l2]": "squares"}, test)
+    result = run(pytester, "ranking.SquaresDistances", {f"{test}[l2]": "squares"}, test)
     result.assert_outcomes(xfailed=1, passed=2)
 
 

@@ -103,9 +103,11 @@ class DifferenceRules(Fixtures):
         for where in (None, parse({"v": {"$gte": 7}})):
             for exact in (None, True):
                 (found,) = store.backend.search(info, vectors[:1], 5, where=where, exact=exact)
-                assert found.exact
+                assert found.exact, f"a search with exact={exact} among 30 records was not exact"
             (found,) = store.backend.search(info, vectors[:1], 5, where=where, exact=False)
-            assert found.exact or store.backend.capabilities.approximate_search
+            assert found.exact or store.backend.capabilities.approximate_search, (
+                "capabilities.approximate_search is False, but a search was not exact"
+            )
 
     def test_many_threads_write_and_read_one_collection(self, store: VectorStore) -> None:
         """9.3 Nothing is lost, nothing raises, and no reader sees half a record."""
@@ -198,9 +200,9 @@ class DifferenceRules(Fixtures):
         first.close()
         second = open_store()
         if not lasts:
-            assert second.list_collections() == []
+            assert second.list_collections() == [], "capabilities.persistent is False, but what was written is there"
             return
-        assert second.list_collections() == [info]
+        assert second.list_collections() == [info], "capabilities.persistent is True, but what was written is gone"
         again = second.get_collection("docs", embedder=embedder)
         assert contents(again) == written
         assert again.search("text 9") == found
@@ -218,6 +220,9 @@ class DifferenceRules(Fixtures):
             assert first.get_collection("docs").count() == 1
             return
         second = open_store()
+        first.create_collection("seen", dimension=2)
+        seen = [info.name for info in second.list_collections()]
+        assert seen == ["seen"], "capabilities.multi_process is True, but two that are open are not the same store"
         here = first.create_collection("docs", dimension=2, metric="l2")
         there = second.get_collection("docs")
         assert here.info() == there.info()
@@ -244,6 +249,8 @@ class DifferenceRules(Fixtures):
             assert [info.name for info in first.list_collections()] == ["docs"]
             return
         second = open_store()
-        assert second.list_collections() == []
+        assert second.list_collections() == [], (
+            "capabilities.persistent and multi_process are False, but two stores share what they hold"
+        )
         second.create_collection("docs", dimension=3)
         assert (first.get_collection("docs").count(), second.get_collection("docs").count()) == (1, 0)

@@ -1,11 +1,13 @@
 """Section 6 of the contract on so many records that a search may use an index."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
 from vectorkit.collection import Collection
+from vectorkit.memory import MemoryBackend
 from vectorkit.store import VectorStore
 from vectorkit.testing._asserts import assert_same_hits, ids_of
 from vectorkit.testing._fixtures import Fixtures
@@ -112,6 +114,34 @@ class LargeSearchRules(Fixtures):
                 assert_same_hits(docs.search(vectors[at], k, exact=True), everything, k, "cosine", vectors[at])
                 found = docs.search(vectors[at], k, where={"at": {"$lt": 2000}})
                 assert_same_hits(found, some, k, "cosine", vectors[at])
+
+    def test_results_do_not_depend_on_how_many_records_there_are(self, store: VectorStore) -> None:
+        """6.7 Written, and then deleted, past the sizes at which stores build an index, fill a buffer or give one up.
+
+        At each of them the record written last is found, and exact searches find what the reference finds: by default
+        up to 2,000 records, and above with `exact=True` or where a filter leaves so few.
+        """
+        rng = np.random.default_rng(100)
+        vectors = rng.integers(-4, 5, size=(2101, 4)).astype(np.float32)
+        ids = [f"{at:04}" for at in rng.permutation(2101)]
+        both = [
+            each.create_collection("docs", dimension=4, metric="l2") for each in (store, VectorStore(MemoryBackend()))
+        ]
+        grow = [0, 1, 50, 99, 100, 101, 999, 1000, 1001, 1999, 2000, 2001, 2101]
+        shrink = [2101, 2000, 1001, 999, 101, 99, 20, 1, 0]
+        for before, count in (*pairwise(grow), *pairwise(shrink)):
+            for docs in both:
+                if before < count:
+                    rows: list[Any] = [{"third": at % 3} for at in range(before, count)]
+                    docs.add(ids=ids[before:count], embeddings=vectors[before:count], metadatas=rows)
+                else:
+                    assert docs.delete(ids[count:before]) == before - count
+                assert docs.count() == count
+            for query in (vectors[count - 1], np.array([0.5, 0, 0, 0], dtype=np.float32)):
+                for where in (None, {"third": 1}):
+                    exact = True if where is None and count > 2000 else None
+                    everything = both[1].search(query, max(count, 1), where=where, include_embeddings=True)
+                    assert_same_hits(both[0].search(query, where=where, exact=exact), everything, 10, "l2", query)
 
     @pytest.mark.parametrize("metric", ["cosine", "l2", "ip"])
     def test_an_index_search_is_right_about_what_it_finds(self, store: VectorStore, metric: Metric) -> None:

@@ -169,6 +169,20 @@ class SearchRules(Fixtures):
         assert docs.search(query, min_score=math.inf) == docs.search(query, min_score=1e9) == []
         assert len(docs.search(query, k=40, min_score=-math.inf)) == 40
 
+    def test_a_threshold_exactly_at_a_score_keeps_it(self, store: VectorStore) -> None:
+        """6.6 Also where neither is exact in binary; what is a hundred-thousandth below goes."""
+        cases: list[tuple[Metric, list[float], list[list[float]], float]] = [
+            ("cosine", [1, 0], [[3, 4], [4, 3], [3, 4.0001], [-3, 4]], 0.6),
+            ("l2", [0, 0], [[0, 3], [1, 0], [3.0001, 0], [9, 0]], 0.25),
+            ("ip", [1, 0], [[0.3, 5], [0.7, -5], [0.29999, 5], [-0.3, 5]], 0.3),
+        ]
+        for metric, query, vectors, least in cases:
+            docs = store.create_collection(f"docs-{metric}", dimension=2, metric=metric)
+            docs.add(ids=["at", "above", "below", "far below"], embeddings=vectors)
+            for exact in (None, True, False):
+                assert ids_of(docs.search(query, min_score=least, exact=exact)) == ["above", "at"], metric
+                assert ids_of(docs.search(query, 1, min_score=least, exact=exact)) == ["above"], metric
+
     def test_min_score_is_a_score_and_not_a_distance(self, store: VectorStore) -> None:
         """6.6 Under every metric it is the larger score that stays."""
         cases: list[tuple[Metric, float, list[str]]] = [

@@ -38,7 +38,7 @@ def metadata() -> st.SearchStrategy[Metadata]:
 # --- workloads: few ids, keys and values, so that they meet ----------------------------------------------------------
 
 _IDS = ["a", "b", "c", "d", "e", "A", "a ", "é", "e\u0301", "10", "9"]
-_KEYS = ["k", "K", "k.l"]
+_KEYS = ["k", "k", "K", "k.l"]  # one of them often, so that filters meet values
 _VALUES: list[Any] = [
     None,
     True,
@@ -60,6 +60,8 @@ _VALUES: list[Any] = [
 ]
 _DOCUMENTS = [None, "", "a", "A", "ab", "a%b", "b a", "a a"]
 _QUERIES = ["a", "b", "ab", "a b", "%", "c"]
+_TYING = [[1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, 0, -1], [2, 0, 0], [1, 1, 0]]
+"""Vectors of which several are equally far from most queries, under each metric."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,13 @@ class Workload:
 
 def _values() -> st.SearchStrategy[Any]:
     scalars = st.sampled_from(_VALUES)
-    return scalars | st.lists(scalars, max_size=3) | st.just({"l": 1}) | st.just([[1], {"l": 1}])
+    nested: list[Any] = [{"l": 1}, [[1], {"l": 1}]]
+    return st.one_of(scalars, scalars, scalars, st.lists(scalars, max_size=3) | st.sampled_from(nested))
 
 
 def _vectors() -> st.SearchStrategy[list[int]]:
-    """Small integers: exact in float32, often tied, and never zero, which `cosine` refuses."""
-    return st.lists(st.integers(-2, 2), min_size=DIMENSION, max_size=DIMENSION).filter(any)
+    """Small integers: exact in float32, mostly tied, and never zero, which `cosine` refuses."""
+    return st.sampled_from(_TYING) | st.lists(st.integers(-2, 2), min_size=DIMENSION, max_size=DIMENSION).filter(any)
 
 
 def filters() -> st.SearchStrategy[dict[str, Any]]:
@@ -129,15 +132,16 @@ def _column(values: st.SearchStrategy[Any], size: int) -> st.SearchStrategy[list
 
 
 @st.composite
-def _writes(draw: st.DrawFn, *, every_column: bool) -> dict[str, Any]:
-    longest = 6 if every_column else 2  # most updates should meet records that are there
-    ids = draw(st.lists(st.sampled_from(_IDS), min_size=1, max_size=longest, unique=True))
+def _writes(draw: st.DrawFn, *, every_column: bool, least: int = 1) -> dict[str, Any]:
+    longest = 8 if every_column else 2  # most updates should meet records that are there
+    ids = draw(st.lists(st.sampled_from(_IDS), min_size=least, max_size=longest, unique=True))
+    objects = st.dictionaries(st.sampled_from(_KEYS), _values(), max_size=3)
     columns: dict[str, st.SearchStrategy[Any]] = {
         "embeddings": _column(_vectors(), len(ids)),
         "documents": _column(st.sampled_from(_DOCUMENTS), len(ids)),
-        "metadatas": _column(st.none() | st.dictionaries(st.sampled_from(_KEYS), _values(), max_size=3), len(ids)),
+        "metadatas": _column(objects | objects | objects | st.none(), len(ids)),
     }
-    given = {name: draw(column) for name, column in columns.items() if name == "embeddings" or draw(st.booleans())}
+    given = {name: draw(column) for name, column in columns.items() if name == "embeddings" or draw(st.integers(0, 3))}
     if not every_column and "documents" not in given and draw(st.booleans()):
         given.pop("embeddings")  # an update need not give vectors, unless documents would be embedded
         given.setdefault("metadatas", draw(columns["metadatas"]))
@@ -146,7 +150,7 @@ def _writes(draw: st.DrawFn, *, every_column: bool) -> dict[str, Any]:
 
 @st.composite
 def _calls(draw: st.DrawFn) -> Call:
-    method = draw(st.sampled_from(["add", "upsert", "upsert", "update", "delete", "get", "count", "search", "search"]))
+    method = draw(st.sampled_from(["add", "upsert", *["update", "get"] * 2, "delete", "count", *["search"] * 6]))
     if method in ("add", "upsert"):
         return Call(method, draw(_writes(every_column=True)))
     if method == "update":
@@ -157,7 +161,7 @@ def _calls(draw: st.DrawFn) -> Call:
     if draw(st.integers(0, 2)) == 0:
         arguments["where_document"] = draw(_document_filters())
     if method == "search":
-        arguments["k"] = draw(st.integers(1, 12))
+        arguments["k"] = draw(st.integers(1, 4) | st.just(12))
         if draw(st.integers(0, 2)):
             return Call(method, {"query": draw(_vectors()), **arguments})
         arguments |= {"query": draw(st.sampled_from(_QUERIES)), "mode": draw(st.sampled_from(["text", "hybrid"]))}
@@ -177,5 +181,5 @@ def _calls(draw: st.DrawFn) -> Call:
 def workloads(draw: st.DrawFn) -> Workload:
     """A metric, a first upsert, and then any calls in any order."""
     metric: Metric = draw(st.sampled_from(["cosine", "l2", "ip"]))
-    first = Call("upsert", draw(_writes(every_column=True)))
-    return Workload(metric, [first, *draw(st.lists(_calls(), min_size=4, max_size=12))])
+    first = Call("upsert", draw(_writes(every_column=True, least=5)))
+    return Workload(metric, [first, *draw(st.lists(_calls(), min_size=8, max_size=20))])

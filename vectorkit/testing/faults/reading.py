@@ -1,0 +1,115 @@
+"""Stores that read other records than they are asked for, or in another order (section 4 of the contract)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from vectorkit.filters import Filter
+from vectorkit.testing.faults._backend import FaultyBackend
+from vectorkit.types import CollectionInfo, Record
+
+__all__ = [
+    "CountsEverything",
+    "CutsBeforeTheFilter",
+    "GetsAHundredAtMost",
+    "GetsInOrderOfStorage",
+    "GetsInOrderOfWriting",
+    "IgnoresTheOffset",
+    "LosesLongListsOfIds",
+    "OrdersIdsByLocale",
+    "ScanLosesTheLastPage",
+    "ScansByOffset",
+]
+
+
+class GetsInOrderOfStorage(FaultyBackend):
+    """4.1 Returns records in its own order, not in that of the ids, as Chroma and SQL's `IN` do."""
+
+    def get(self, collection: CollectionInfo, **options: Any) -> list[Record]:
+        return sorted(super().get(collection, **options), key=lambda record: record.id)
+
+
+class _FaultyOrder(FaultyBackend):
+    """Returns all records, or those that match, in an order of its own."""
+
+    def get(self, collection: CollectionInfo, **options: Any) -> list[Record]:
+        if options.get("ids") is not None:
+            return super().get(collection, **options)
+        offset, limit = options.pop("offset", 0), options.pop("limit", None)
+        found = self._ordered(collection, super().get(collection, **options))
+        return found[offset : None if limit is None else offset + limit]
+
+    def _ordered(self, collection: CollectionInfo, records: list[Record]) -> list[Record]:
+        return records
+
+
+class GetsInOrderOfWriting(_FaultyOrder):
+    """4.1 Returns records in the order in which they were written, as Chroma does."""
+
+    def _ordered(self, collection: CollectionInfo, records: list[Record]) -> list[Record]:
+        place = {id: at for at, id in enumerate(self._rows(collection))}
+        return sorted(records, key=lambda record: place[record.id])
+
+
+class OrdersIdsByLocale(_FaultyOrder):
+    """4.1 Orders ids as a dictionary does, as PostgreSQL under a language's collation."""
+
+    def _ordered(self, collection: CollectionInfo, records: list[Record]) -> list[Record]:
+        return sorted(records, key=lambda record: record.id.casefold())
+
+
+class IgnoresTheOffset(FaultyBackend):
+    """4.1 Passes no record over, as stores do that page by a token."""
+
+    def get(self, collection: CollectionInfo, **options: Any) -> list[Record]:
+        options["offset"] = 0
+        return super().get(collection, **options)
+
+
+class CutsBeforeTheFilter(FaultyBackend):
+    """4.1 Takes `limit` records, and then looks at the filter."""
+
+    def get(self, collection: CollectionInfo, **options: Any) -> list[Record]:
+        where = options.pop("where", None)
+        cut = [record.id for record in super().get(collection, **options)]
+        return super().get(
+            collection, ids=cut, where=where, include_embeddings=options.get("include_embeddings", False)
+        )
+
+
+class GetsAHundredAtMost(FaultyBackend):
+    """4.1 Returns a page where all records are asked for, as stores with a default limit do."""
+
+    def get(self, collection: CollectionInfo, **options: Any) -> list[Record]:
+        return super().get(collection, **options)[:100]
+
+
+class LosesLongListsOfIds(FaultyBackend):
+    """4.1 Looks for the first 1,000 ids of a call alone, as stores do that bound them."""
+
+    def get(self, collection: CollectionInfo, **options: Any) -> list[Record]:
+        ids = options.pop("ids", None)
+        return super().get(collection, ids=ids and ids[:1000], **options)
+
+
+class CountsEverything(FaultyBackend):
+    """4.2 Counts all records whatever the filter, as stores do that know their size alone."""
+
+    def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
+        return super().count(collection)
+
+
+class ScansByOffset(FaultyBackend):
+    """4.3 Asks for each page by its offset: what is written meanwhile moves records into other pages."""
+
+    def scan(self, collection: CollectionInfo, *, batch_size: int = 1000, **options: Any) -> Iterator[list[Record]]:
+        at = 0
+        while page := self.get(collection, limit=batch_size, offset=at, **options):
+            yield page
+            at += batch_size
+
+
+class ScanLosesTheLastPage(FaultyBackend):
+    """4.3 Stops before a page that is not full."""
+
+    def scan(self, collection: CollectionInfo, *, batch_size: int = 1000, **options: Any) -> Iterator[list[Record]]:
+        return (page for page in super().scan(collection, batch_size=batch_size, **options) if len(page) == batch_size)
