@@ -172,7 +172,8 @@ def _is_worth_comparing(session: Session, table: Table, request: Request) -> boo
     )
     node = expected[0]["Plan"]
     matching = max(EXACT_LIMIT, int(node["Plan Rows"]))
-    served = node["Node Type"] in {"Bitmap Heap Scan", "Index Scan", "Index Only Scan"}
+    parts = node["Plans"] if node["Node Type"] == "Append" else [node]  # of a partitioned table
+    served = all(part["Node Type"] in {"Bitmap Heap Scan", "Index Scan", "Index Only Scan"} for part in parts)
     return served and matching**2 <= _PRICE * _candidates(table, request) * max(total, matching)
 
 

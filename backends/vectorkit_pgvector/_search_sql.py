@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from vectorkit.filters import Filter
 from vectorkit.ranking import EXACT_LIMIT, float32_error
 from vectorkit.types import FloatArray
-from vectorkit_pgvector import _index_sql
+from vectorkit_pgvector import _index_sql, _partitions
 from vectorkit_pgvector._codec import vector
 from vectorkit_pgvector._filters import condition
 from vectorkit_pgvector._sql import Statement, Table
@@ -120,7 +120,8 @@ def expected(table: Table, where: Filter | None) -> Statement:
 
 def size(table: Table) -> Statement:
     """How many rows PostgreSQL takes the table to have."""
-    return Statement("SELECT reltuples::bigint FROM pg_catalog.pg_class WHERE oid = $1::regclass", [table.name])
+    rows = f"SELECT sum(reltuples)::bigint FROM pg_catalog.pg_class WHERE oid {_partitions.among(table)}"
+    return Statement(rows, [table.name])
 
 
 def index(table: Table, query: FloatArray, where: Filter | None, k: int, candidates: int) -> Statement:
