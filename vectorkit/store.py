@@ -19,7 +19,7 @@ from vectorkit.protocol import Embedder, TextSearchBackend, VectorBackend
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
 from vectorkit.validation import MetricName, as_metric, check_dimension, check_flag, check_name
 
-__all__ = ["Collection", "EmbedderRevisionWarning", "VectorStore", "connect"]
+__all__ = ["Collection", "EmbedderRevisionWarning", "VectorStore", "connect", "embedder_identity"]
 
 
 class EmbedderRevisionWarning(UserWarning):
@@ -117,7 +117,7 @@ class VectorStore:
             name=check_name(name),
             metric=as_metric(metric),
             dimension=_dimension(dimension, embedder),
-            embedder=None if embedder is None else _identity(embedder),
+            embedder=None if embedder is None else embedder_identity(embedder),
             index=as_index(index),
             text_index=check_flag(text_index, "text_index"),
             language=text.check_language(language),
@@ -216,11 +216,17 @@ class VectorStore:
     def _opened(self, name: str, embedder: Embedder | None) -> "Collection":
         info = self._backend.open_collection(check_name(name))
         if embedder is not None:
-            _check_embedder(info, _identity(embedder))
+            _check_embedder(info, embedder_identity(embedder))
         return Collection(self._backend, info, embedder)
 
 
-def _identity(embedder: Embedder) -> EmbedderIdentity:
+def embedder_identity(embedder: Embedder) -> EmbedderIdentity:
+    """Return the identity of an embedder.
+
+    Raises:
+        InvalidArgumentError: It is no embedder.
+        EmbeddingError: Its identity is none.
+    """
     if not isinstance(embedder, Embedder):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(
             f"{type(embedder).__name__} is no embedder: it needs identity, embed_documents and embed_query"
@@ -232,7 +238,7 @@ def _identity(embedder: Embedder) -> EmbedderIdentity:
 
 
 def _dimension(dimension: int | None, embedder: Embedder | None) -> int:
-    made = None if embedder is None else check_dimension(_identity(embedder).dimension)
+    made = None if embedder is None else check_dimension(embedder_identity(embedder).dimension)
     if dimension is None:
         if made is None:
             raise InvalidArgumentError("the dimension is not known: give embedder= or dimension=")

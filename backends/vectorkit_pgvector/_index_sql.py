@@ -12,6 +12,7 @@ from vectorkit.errors import UnsupportedError
 from vectorkit.indexes import HNSW, Index, IVFFlat
 from vectorkit.ranking import EXACT_LIMIT
 from vectorkit.types import CollectionSpec, Metric
+from vectorkit_pgvector._columns import literal, quote
 from vectorkit_pgvector._sql import Statement, Table
 
 __all__ = [
@@ -85,7 +86,13 @@ def distance(table: Table, value: str) -> str:
     if held is None or held == "full":
         return f"(embedding {table.operator} {value})"
     operator = "<~>" if held == "binary" else _OPERATORS[table.spec.metric]
-    return f"({_held(table, 'embedding')} OPERATOR({table.facts.schema}.{operator}) {_held(table, value)})"
+    column = "_vk_embedding" if _is_held(table) else _held(table, "embedding")
+    return f"({column} OPERATOR({table.facts.schema}.{operator}) {_held(table, value)})"
+
+
+def _is_held(table: Table) -> bool:
+    """Whether the column itself is what the index holds, in a table of the application's."""
+    return table.adopted is not None and table.adopted.half and representation(table.spec) == "half"
 
 
 def _held(table: Table, vector: str) -> str:
@@ -132,9 +139,13 @@ def create(table: Table, rows: int, *, concurrently: bool) -> Statement:
         method, options = "hnsw", f"m = {index.m}, ef_construction = {index.ef_construction}"
     else:
         method, options = "ivfflat", f"lists = {index.lists or default_lists(rows)}"
+    if table.adopted is not None and _is_held(table):
+        column = quote(table.adopted.embedding)
+    else:
+        column = _held(table, table.embedding)
     return Statement(
         f"CREATE INDEX {'CONCURRENTLY ' if concurrently else ''}ON {table.name} USING {method} "
-        f"(({_held(table, 'embedding')}) {table.facts.schema}.{_TYPES[held]}_{measure}_ops) WITH ({options})"
+        f"(({column}) {table.facts.schema}.{_TYPES[held]}_{measure}_ops) WITH ({options})"
     )
 
 
@@ -167,11 +178,27 @@ _INDEXES: Final = (
 )
 
 
+def _indexes(table: Table) -> str:
+    """The vector indexes of a table; of one of the application's those on this column, for this metric."""
+    if table.adopted is None:
+        return _INDEXES
+    column = (
+        "SELECT attnum FROM pg_catalog.pg_attribute WHERE attrelid = indrelid "
+        f"AND attname = {literal(table.adopted.embedding)}"
+    )
+    return (
+        f"{_INDEXES} AND EXISTS (SELECT FROM pg_catalog.pg_opclass WHERE pg_opclass.oid = indclass[0] "
+        f"AND opcname IN ('vector_{table.spec.metric}_ops', 'halfvec_{table.spec.metric}_ops', 'bit_hamming_ops')) "
+        "AND EXISTS (SELECT FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_class'::regclass "
+        f"AND objid = indexrelid AND refobjid = indrelid AND refobjsubid = ({column}))"
+    )
+
+
 def state(table: Table) -> Statement:
     """Whether a vector index can be used, and whether there are rows enough for one; fails if the table is gone."""
     least = 0 if table.spec.index is None else enough(table.spec.index)
     return Statement(
-        f"SELECT EXISTS (SELECT FROM {_INDEXES} AND indisvalid), "
+        f"SELECT EXISTS (SELECT FROM {_indexes(table)} AND indisvalid), "
         f"(SELECT count(*) >= {least} FROM (SELECT FROM {table.name} LIMIT {least}) AS first)",
         [table.name],
     )
@@ -179,13 +206,15 @@ def state(table: Table) -> Statement:
 
 def existing(table: Table) -> Statement:
     """Vector indexes of the table: qualified and quoted name, and whether it can be used."""
-    return Statement(f"SELECT format('%I.%I', nspname, relname), indisvalid FROM {_INDEXES} ORDER BY 1", [table.name])
+    return Statement(
+        f"SELECT format('%I.%I', nspname, relname), indisvalid FROM {_indexes(table)} ORDER BY 1", [table.name]
+    )
 
 
 def lists(table: Table) -> Statement:
     """The number of lists of the table's IVFFlat index."""
     return Statement(
-        f"SELECT option_value::int FROM (SELECT reloptions FROM {_INDEXES} AND indisvalid) AS built, "
+        f"SELECT option_value::int FROM (SELECT reloptions FROM {_indexes(table)} AND indisvalid) AS built, "
         "pg_catalog.pg_options_to_table(reloptions) WHERE option_name = 'lists'",
         [table.name],
     )

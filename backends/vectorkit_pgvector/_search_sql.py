@@ -72,10 +72,10 @@ def exact_or_index(table: Table, query: FloatArray, where: Filter | None, limit:
     parameters: list[Any] = [vector(query)]
     matching = condition(where, parameters, table.columns)
     if where is None:
-        counted, chosen = f"SELECT FROM {table.name} LIMIT {EXACT_LIMIT + 1}", "(SELECT few FROM probe)"
+        counted, chosen = f"SELECT FROM {table.rows} LIMIT {EXACT_LIMIT + 1}", "(SELECT few FROM probe)"
         probe = f"SELECT count(*) <= {EXACT_LIMIT} AS few FROM ({counted}) AS matching"
     else:  # the filter is applied once: its rows are fetched by where they are
-        counted = f"SELECT ctid AS place FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
+        counted = f"SELECT ctid AS place FROM {table.rows} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
         probe = f"SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(place) AS places FROM ({counted}) AS matching"
         chosen = "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])"
     few = _by_key(table, query, chosen, limit, parameters)
@@ -104,7 +104,7 @@ def within(table: Table, query: FloatArray, where: Filter | None, k: int, larges
     bound = f"${len(parameters)}::float8"
     return Statement(
         f"SELECT {_columns(table)}, 0 FROM (SELECT *, row_number() OVER (PARTITION BY embedding ORDER BY id) AS place "
-        f"FROM (SELECT {_STORED}, {_key(table, query, parameters)} AS key FROM {table.name} WHERE {matching}) AS keyed "
+        f"FROM (SELECT {_STORED}, {_key(table, query, parameters)} AS key FROM {table.rows} WHERE {matching}) AS keyed "
         f"WHERE key <= {bound}) AS placed WHERE place <= {k}",
         parameters,
         prepare=False,
@@ -129,7 +129,7 @@ def _key(table: Table, query: FloatArray, parameters: list[Any]) -> str:
 
 def _by_key(table: Table, query: FloatArray, matching: str, limit: int, parameters: list[Any]) -> str:
     return (
-        f"(SELECT {_STORED}, {_key(table, query, parameters)} AS key FROM {table.name} WHERE {matching} "
+        f"(SELECT {_STORED}, {_key(table, query, parameters)} AS key FROM {table.rows} WHERE {matching} "
         f"ORDER BY key, id LIMIT {limit}) AS nearest"
     )
 
@@ -142,6 +142,6 @@ def _by_index(table: Table, matching: str, limit: int, candidates: int) -> str:
     near = _index_sql.distance(table, f"$1::{table.vector}")
     return (
         f"(SELECT {_columns(table)}, total FROM (SELECT *, count(*) OVER () AS total FROM "
-        f"(SELECT {_STORED}, {_distance(table)} AS key FROM {table.name} WHERE {matching} "
+        f"(SELECT {_STORED}, {_distance(table)} AS key FROM {table.rows} WHERE {matching} "
         f"ORDER BY {near} LIMIT {candidates}) AS candidates) AS counted ORDER BY key, id LIMIT {limit})"
     )
