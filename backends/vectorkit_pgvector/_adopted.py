@@ -61,7 +61,7 @@ class Adopted:
     columns: tuple[AdoptedColumn, ...]
 
     def rows(self, table: str, vector: str) -> str:
-        """The rows that are records, as an item of `FROM`; a row without an embedding is none until it has one.
+        """The rows that are records, as a subquery; a row without an embedding is none until it has one.
 
         Args:
             table: The table's name, qualified and quoted.
@@ -80,7 +80,7 @@ class Adopted:
         }
         selected = ", ".join(f"{value} AS {name}" for name, value in values.items())
         present = f"{embedding} IS NOT NULL AND {stored(self.id.name)} IS NOT NULL"
-        return f"(SELECT {selected} FROM {table} AS stored WHERE {present}) AS adopted"
+        return f"(SELECT {selected} FROM {table} AS stored WHERE {present})"
 
     @property
     def metadata_json(self) -> str:

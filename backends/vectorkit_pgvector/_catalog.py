@@ -18,11 +18,11 @@ from vectorkit.errors import (
 )
 from vectorkit.indexes import Index, index_text, read_index
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity, Metric
-from vectorkit_pgvector import _index_sql
+from vectorkit_pgvector import _index_sql, _partitions
 from vectorkit_pgvector._adopted import as_json, from_json
 from vectorkit_pgvector._adopting import Found, Wanted, inspect
 from vectorkit_pgvector._sessions import Session
-from vectorkit_pgvector._sql import Facts, Statement, Table, create_table, quote, table_name
+from vectorkit_pgvector._sql import WHOLE, Facts, Layout, Statement, Table, create_table, quote, table_name
 
 __all__ = ["Catalog"]
 
@@ -43,16 +43,19 @@ class Catalog:
 
     Args:
         schema: Name of the schema.
+        partitions: How many partitions a new collection's table has, 1 for none.
 
     Attributes:
         versions: Those of server and extension, for people, as far as they are known yet.
     """
 
-    def __init__(self, schema: str) -> None:
+    def __init__(self, schema: str, partitions: int) -> None:
         self.versions = "postgresql"
         self._schema = schema
         self._registry = f"{quote(schema)}.vectorkit_collections"
         self._facts: Facts | None = None
+        self._new = Layout(partitions if partitions > 1 else 0)
+        self._layouts: dict[str, Layout] = {}
 
     # --- pgvector -----------------------------------------------------------------------------------------------
 
@@ -62,9 +65,10 @@ class Catalog:
         Of a table of the application's it is looked up each time what makes a record: it stays when the collection is
         dropped, so nothing else would tell.
         """
-        if self._is_adopted(collection):
+        layout = self._layouts.get(collection.generation)
+        if self._facts is None or layout is None or self._is_adopted(collection):
             return None
-        return self._facts and Table(table_name(self._schema, collection), collection.spec, self._facts)
+        return Table(table_name(self._schema, collection), collection.spec, self._facts, layout)
 
     def table(self, session: Session, collection: CollectionInfo) -> Table:
         """The table of a collection; whether it is there shows when it is used."""
@@ -73,15 +77,23 @@ class Catalog:
             raise CollectionNotFoundError(
                 f"collection {collection.name!r} is gone, and the extension pgvector with it; create it again"
             )
+        if self._is_adopted(collection):
+            return self._adopted(session, collection, facts)
+        name = table_name(self._schema, collection)
+        layout = _partitions.layout(session, name)
         if not session.joins:  # what the caller's transaction made may yet be rolled back
             self._facts = facts
-        if not self._is_adopted(collection):
-            return Table(table_name(self._schema, collection), collection.spec, facts)
+            if layout is not None:
+                self._layouts[collection.generation] = layout
+        return Table(name, collection.spec, facts, layout or WHOLE)
+
+    def _adopted(self, session: Session, collection: CollectionInfo, facts: Facts) -> Table:
         kept = f"SELECT adopted::text FROM {self._registry} WHERE name = $1::text AND generation = $2::bigint"
         rows = session.rows(Statement(kept, [collection.name, int(collection.generation)]))
         if not rows:
             raise _not_found(collection.name)
-        return Table(collection.location, collection.spec, facts, from_json(json.loads(rows[0][0])["columns"]))
+        adopted = from_json(json.loads(rows[0][0])["columns"])
+        return Table(collection.location, collection.spec, facts, adopted=adopted)
 
     def _is_adopted(self, collection: CollectionInfo) -> bool:
         """Whether the collection has a table of the application's, not one that was made for it."""
@@ -164,7 +176,7 @@ class Catalog:
         _index_sql.check(spec)
         facts = self._prepare(session)
         info = self._register(session, spec, None)
-        for statement in create_table(Table(info.location, spec, facts)):
+        for statement in create_table(Table(info.location, spec, facts, self._new)):
             session.run(statement)
         return info
 

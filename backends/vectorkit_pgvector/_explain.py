@@ -7,6 +7,7 @@ from vectorkit.ranking import EXACT_LIMIT
 from vectorkit.types import Explanation
 from vectorkit_pgvector import _index_sql, _search
 from vectorkit_pgvector._sessions import Session
+from vectorkit_pgvector._sizes import Sizes
 from vectorkit_pgvector._sql import Statement, Table
 
 __all__ = ["explain"]
@@ -70,7 +71,7 @@ class _ExplainingSession(Session):
 def explain(session: Session, table: Table, request: _search.Request, settings: Mapping[str, str]) -> Explanation:
     """See `IndexedBackend.explain`; under the settings given."""
     explaining = _ExplainingSession(session)
-    (ranking,) = _search.search(explaining, table, [request])
+    (ranking,) = _search.search(explaining, table, [request], Sizes())
     steps = [step for plan in explaining.plans for step in _steps(plan["Plan"], 0)]
     built = dict(session.rows(_index_sql.existing(table)))
     names = {name.rpartition(".")[2].strip('"') for name in built}
@@ -109,7 +110,7 @@ def _reason(table: Table, request: _search.Request, *, used: bool, exact: bool, 
         return "it gave fewer records than were asked for, so all that match were compared"
     if used:
         return "exact=False asks for it" if request.exact is False else f"more than {EXACT_LIMIT:,} records match"
-    if exact:
+    if exact and request.exact is None:
         return f"at most {EXACT_LIMIT:,} records match, and all of them were compared"
     if not usable:
         return (

@@ -6,7 +6,7 @@ search compares all records. The vector indexes of a collection's table are the 
 there when one is built, say what a build that failed has left, is dropped.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -18,10 +18,10 @@ from psycopg import errors
 from vectorkit.errors import BackendError, UnsupportedError
 from vectorkit.indexes import HNSW, Index, IndexProgress, IVFFlat
 from vectorkit.types import CollectionInfo
-from vectorkit_pgvector import _index_sql
+from vectorkit_pgvector import _index_sql, _partitions
 from vectorkit_pgvector._catalog import Catalog
 from vectorkit_pgvector._sessions import Session, Sessions
-from vectorkit_pgvector._sql import Table
+from vectorkit_pgvector._sql import Statement, Table
 
 __all__ = ["Indexing"]
 
@@ -81,14 +81,14 @@ class Indexing:
             _refuse_while_building(session, table)
             stored = self._catalog.wanted_index(session, collection)
             found = session.rows(_index_sql.existing(table))
-            ((_, many),) = session.rows(_index_sql.state(wanted))
+            ((built, many),) = session.rows(_index_sql.state(wanted))
             due = (many or table.adopted is not None) and _index_sql.representation(wanted.spec) is not None
             if not many and table.adopted is not None and isinstance(index, IVFFlat):
                 raise UnsupportedError(
                     f"an IVFFlat index finds its centres among the records, of which there are fewer than "
                     f"{_index_sql.enough(index):,}: build it when they have come, or use index='hnsw'"
                 )
-            if due and not again and stored == index and any(usable for _, usable in found):
+            if due and not again and stored == index and built:
                 found = [(name, usable) for name, usable in found if not usable]
             elif due:
                 _build(session, wanted, outside=outside)
@@ -168,19 +168,29 @@ def _refuse_while_building(session: Session, table: Table) -> None:
 
 
 def _build(session: Session, table: Table, *, outside: bool) -> None:
-    """Build an index, with memory for all of it and workers for it alone."""
-    ((rows, memory, workers, most),) = session.rows(_index_sql.build_plan(table))
-    statement = _index_sql.create(table, rows, concurrently=outside)
+    """Build an index, or one of each partition, with memory for all of it and workers for it alone."""
+    parts = _partitions.parts(session, table)
+    plans = [session.rows(_index_sql.build_plan(part))[0] for part in parts]
+    statements = [
+        _index_sql.create(part, plan[0], concurrently=outside) for part, plan in zip(parts, plans, strict=True)
+    ]
+    rows, memory, workers, most = max(plans)
     needed = min(_memory(table, rows), _MOST_MEMORY)
     settings = {
         "maintenance_work_mem": f"{max(memory, needed)}kB",
         "max_parallel_maintenance_workers": str(max(workers, min(_WORKERS, most // 2))),
     }
     try:
-        with _attempt(session, table, settings, outside):
-            session.run(statement)
+        _run(session, table, statements, settings, outside=outside)
     except _TOO_LITTLE_SHARED:
-        with _attempt(session, table, {**settings, "max_parallel_maintenance_workers": "0"}, outside):
+        _run(session, table, statements, {**settings, "max_parallel_maintenance_workers": "0"}, outside=outside)
+
+
+def _run(
+    session: Session, table: Table, statements: Sequence[Statement], settings: dict[str, str], *, outside: bool
+) -> None:
+    with _attempt(session, table, settings, outside):
+        for statement in statements:
             session.run(statement)
 
 

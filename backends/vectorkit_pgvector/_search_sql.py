@@ -63,7 +63,9 @@ def exact(table: Table, query: FloatArray, where: Filter | None, limit: int) -> 
     return Statement(f"SELECT {_columns(table)}, 0 FROM {ordered}", parameters, None if where is None else False)
 
 
-def exact_or_index(table: Table, query: FloatArray, where: Filter | None, limit: int, candidates: int) -> Statement:
+def exact_or_index(
+    table: Table, query: FloatArray, where: Filter | None, limit: int, k: int, candidates: int
+) -> Statement:
     """As `exact` if few enough rows match, else as `index`; in one round trip, and one snapshot.
 
     One more row always comes back, whose id is empty and whose total says whether it was the former (0 or 1).
@@ -78,8 +80,10 @@ def exact_or_index(table: Table, query: FloatArray, where: Filter | None, limit:
         counted = f"SELECT ctid AS place FROM {table.rows} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
         probe = f"SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(place) AS places FROM ({counted}) AS matching"
         chosen = "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])"
+        if table.layout.partitions:  # in each of them there are rows at these places
+            chosen = f"{chosen} AND {matching}"
     few = _by_key(table, query, chosen, limit, parameters)
-    many = _by_index(table, f"(SELECT NOT few FROM probe) AND {matching}", limit, candidates)
+    many = _by_index(table, f"(SELECT NOT few FROM probe) AND {matching}", k, candidates)
     return Statement(
         f"WITH probe AS MATERIALIZED ({probe}) "
         f"SELECT {_columns(table)}, 0 FROM {few} UNION ALL {many} "
@@ -89,10 +93,10 @@ def exact_or_index(table: Table, query: FloatArray, where: Filter | None, limit:
     )
 
 
-def index(table: Table, query: FloatArray, where: Filter | None, limit: int, candidates: int) -> Statement:
-    """The first `limit` of `candidates` rows that the index gives."""
+def index(table: Table, query: FloatArray, where: Filter | None, k: int, candidates: int) -> Statement:
+    """The first k of `candidates` rows that the index gives."""
     parameters: list[Any] = [vector(query)]
-    text = _by_index(table, condition(where, parameters, table.columns), limit, candidates)
+    text = _by_index(table, condition(where, parameters, table.columns), k, candidates)
     return Statement(text, parameters, None if where is None else False)
 
 
@@ -134,7 +138,7 @@ def _by_key(table: Table, query: FloatArray, matching: str, limit: int, paramete
     )
 
 
-def _by_index(table: Table, matching: str, limit: int, candidates: int) -> str:
+def _by_index(table: Table, matching: str, k: int, candidates: int) -> str:
     """What an iterative scan gives is not quite in order, so more is asked for than needed, and sorted.
 
     The key is that of the vectors, whatever the index holds.
@@ -143,5 +147,5 @@ def _by_index(table: Table, matching: str, limit: int, candidates: int) -> str:
     return (
         f"(SELECT {_columns(table)}, total FROM (SELECT *, count(*) OVER () AS total FROM "
         f"(SELECT {_STORED}, {_distance(table)} AS key FROM {table.rows} WHERE {matching} "
-        f"ORDER BY {near} LIMIT {candidates}) AS candidates) AS counted ORDER BY key, id LIMIT {limit})"
+        f"ORDER BY {near} LIMIT {candidates}) AS candidates) AS counted ORDER BY key, id LIMIT {k})"
     )

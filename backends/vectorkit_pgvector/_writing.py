@@ -15,7 +15,7 @@ from vectorkit.errors import DuplicateIdError
 from vectorkit.filters import Filter
 from vectorkit.types import Batch, Patch
 from vectorkit.validation import already_stored, not_stored
-from vectorkit_pgvector import _adopted_writing, _sql
+from vectorkit_pgvector import _adopted_writing, _partitions, _sql
 from vectorkit_pgvector._codec import copy_rows
 from vectorkit_pgvector._sessions import Session
 from vectorkit_pgvector._sql import Table
@@ -93,12 +93,16 @@ def refused(session: Session, table: Table, ids: Sequence[str], detail: str) -> 
 
 def upsert(session: Session, table: Table, batches: Input) -> None:
     """See `VectorBackend.upsert`."""
+    if not table.layout.unique:
+        session.run(_partitions.lock(table))
     for batch in batches:
         for part in _parts(batch, table, _MESSAGE_BYTES):
-            if table.adopted is None:
-                session.run(_sql.upsert(table, part))
-            else:
+            if table.adopted is not None:
                 _adopted_writing.upsert(session, table, table.adopted, part)
+                continue
+            if not table.layout.unique:
+                session.run(_sql.delete(table, part.ids, None))
+            session.run(_sql.upsert(table, part))
     _inform_planner(session, table, batches)
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL keeps the contract: with a pool of its own, with a connection of the caller's, with typed columns."""
+"""PostgreSQL keeps the contract: pooled, in partitions, with typed columns, and with a connection of the caller's."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +27,14 @@ class TestPostgres(BackendConformance):
     @pytest.fixture
     def make_backend(self, postgres_url: str, schema: str) -> Callable[[], PgVectorBackend]:
         return lambda: PgVectorBackend(postgres_url, schema=schema)
+
+
+class TestPostgresInPartitions(BackendConformance):
+    """Every collection's table is three."""
+
+    @pytest.fixture
+    def make_backend(self, postgres_url: str, schema: str) -> Callable[[], PgVectorBackend]:
+        return lambda: PgVectorBackend(postgres_url, schema=schema, partitions=3)
 
 
 class TestPostgresWithTheCallersConnection(BackendConformance):
@@ -87,11 +95,9 @@ class _Adopting(PgVectorBackend):
             return super().create_collection(spec)  # refuses
         table = sql.Identifier(f"App {uuid4().hex}")
         with psycopg.connect(self._url, autocommit=True) as connection:
-            connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
-            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(self._application))
             connection.execute(
                 sql.SQL(
-                    'CREATE TABLE {}.{} (number serial, "Key" text UNIQUE NOT NULL, body text, vec vector({}) NOT NULL, '
+                    'CREATE TABLE {}.{} (number serial, "Key" text UNIQUE, body text, vec vector({}) NOT NULL, '
                     "at timestamptz DEFAULT now(), meta jsonb)"
                 ).format(self._application, table, spec.dimension)
             )
