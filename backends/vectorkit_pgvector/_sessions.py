@@ -63,17 +63,23 @@ class Session:
         self.run(statement)
         return self._cursor.fetchall()
 
-    def each(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
-        """Run statements that return rows, all of them in one round trip."""
+    def each(self, statements: Sequence[Statement], take: Callable[[int, list[tuple[Any, ...]]], T]) -> list[T]:
+        """Run statements that return rows, all of them in one round trip.
+
+        Args:
+            statements: The statements.
+            take: Makes something of a statement's number and its rows, while the server is at the next ones; it must
+                not use the session.
+        """
         if len(statements) == 1:
-            return [self.rows(statements[0])]
+            return [take(0, self.rows(statements[0]))]
         cursors: list[psycopg.RawCursor[tuple[Any, ...]]] = []
         with self.connection.pipeline():
             for text, parameters, prepare in statements:
                 cursor = psycopg.RawCursor(self.connection, row_factory=tuple_row)
                 cursor.adapters.register_dumper(Binary, BinaryDumper)
                 cursors.append(cursor.execute(text.encode(), parameters, prepare=prepare, binary=True))
-        return [cursor.fetchall() for cursor in cursors]
+            return [take(at, cursor.fetchall()) for at, cursor in enumerate(cursors)]
 
     def run(self, statement: Statement) -> int:
         """Run a statement and return the number of rows it concerned."""

@@ -246,8 +246,8 @@ def unanalyzed(table: Table) -> Statement:
 
 
 def analyze(table: Table) -> Statement:
-    """Tell the planner of the table's size and of its typed columns; reading few narrow columns is enough for that."""
-    columns = ", ".join(("id", *(column.name for column in table.columns.values())))
+    """Tell the planner of the table's size, and of what filters will find."""
+    columns = ", ".join(("id", "metadata", *(column.name for column in table.columns.values())))
     return Statement(f"ANALYZE (SKIP_LOCKED) {table.name} ({columns})")
 
 

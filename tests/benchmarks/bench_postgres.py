@@ -4,6 +4,7 @@ import json
 import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,7 +67,7 @@ def of_few(store: vk.VectorStore) -> Iterator[Figure]:
             metadatas=[{"topic": f"t{n % 7}", "number": n, "weight": n / 3} for n in range(2000)],
         )
         queries = clustered(60, dimension, seed=2)
-        taken, _ = side_by_side(lambda turn, c=collection, q=queries: c.search(q[turn]), lambda _: None, rounds=50)
+        taken, _ = side_by_side(partial(searched, collection, queries), lambda _: None, rounds=50)
         yield Figure(f"postgres: search of 2,000 x {dimension}, p50", "ms", taken, None, goal=10)
 
 
@@ -86,7 +87,7 @@ def filled(store: vk.VectorStore, vectors: Any) -> vk.Collection:
 
 def of_one(collection: vk.Collection, connection: "psycopg.Connection[Any]", queries: Any) -> Iterator[Figure]:
     raw = nearest(connection, collection.info().location, queries)
-    times = side_by_side(lambda turn: collection.search(queries[turn]), raw, rounds=QUERIES - 3)
+    times = side_by_side(partial(searched, collection, queries), raw, rounds=QUERIES - 3)
     yield Figure(f"postgres: search k=10 of {COUNT:,} x {DIMENSION}, p50", "ms", *times, goal=1.10)
     recall = collection.recall()
     yield Figure("postgres: its recall@10", "recall", recall.mean, None, goal=0.99)
@@ -96,7 +97,7 @@ def of_filters(collection: vk.Collection, connection: "psycopg.Connection[Any]",
     """Against a statement that gives the same guarantee: exact where at most 2,000 match, else full k by the index."""
     for share, where in SELECTIVITIES.items():
         raw = guaranteed(connection, collection.info().location, queries, where)
-        times = side_by_side(lambda turn, w=where: collection.search(queries[turn], where=w), raw, rounds=60)
+        times = side_by_side(partial(searched, collection, queries, where=where), raw, rounds=60)
         yield Figure(f"postgres: search k=10, filter {share}, p50", "ms", *times, goal=1.25)
         recall = collection.recall(where=where)
         yield Figure(f"postgres: its recall@10, filter {share}", "recall", recall.mean, None, goal=0.99)
@@ -128,17 +129,21 @@ def of_threads(collection: vk.Collection, url: str, queries: Any) -> Figure:
         def every(search: Search) -> None:
             list(threads.map(search, range(QUERIES)))
 
-        def ours(turn: int) -> list[vk.Hit]:
-            return collection.search(queries[turn])
-
+        ours = partial(searched, collection, queries)
         every(ours)
         every(raw)
         rates: list[tuple[float, float]] = []
         for _ in range(5):
-            taken = [seconds(lambda s=search: every(s)) for search in (ours, raw)]
+            taken = [seconds(partial(every, search)) for search in (ours, raw)]
             rates.append((QUERIES / taken[0], QUERIES / taken[1]))
         one, other = sorted(rates, key=lambda pair: pair[0] / pair[1])[2]
         return Figure(f"postgres: search by {THREADS} threads", "rec/s", one, other, goal=0.93)
+
+
+def searched(
+    collection: vk.Collection, queries: Any, turn: int, *, where: dict[str, int] | None = None
+) -> list[vk.Hit]:
+    return collection.search(queries[turn], where=where)
 
 
 # --- raw --------------------------------------------------------------------------------------------------------

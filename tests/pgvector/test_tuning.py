@@ -136,9 +136,9 @@ def test_many_queries_are_sent_together(
     sent: list[int] = []
     each = Session.each
 
-    def counted(session: Session, statements: Any) -> Any:
+    def counted(session: Session, statements: Any, take: Any) -> Any:
         sent.append(len(statements))
-        return each(session, statements)
+        return each(session, statements, take)
 
     queries = scattered(50, 32, seed=7)
     expected = [docs.search(query, **arguments) for query in queries]
