@@ -81,7 +81,7 @@ def exact_or_index(table: Table, query: FloatArray, limit: int, k: int, candidat
     The part that is not needed is not begun: its condition has no column, and is tested first ("One-Time Filter").
     """
     parameters: list[Any] = [vector(query)]
-    counted = f"SELECT FROM {table.name} LIMIT {EXACT_LIMIT + 1}"
+    counted = f"SELECT FROM {table.rows} LIMIT {EXACT_LIMIT + 1}"
     few = _by_key(table, query, "(SELECT few FROM probe)", limit, parameters)
     many = _by_index(table, "(SELECT NOT few FROM probe)", k, candidates)
     return Statement(
@@ -98,7 +98,7 @@ def exact_if_few(table: Table, query: FloatArray, where: Filter | None, limit: i
     """
     parameters: list[Any] = [vector(query)]
     matching = condition(where, parameters, table.columns)
-    counted = f"SELECT ctid AS place FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
+    counted = f"SELECT ctid AS place FROM {table.rows} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
     chosen = "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])"
     if table.layout.partitions:  # in each of them there are rows at these places
         chosen = f"{chosen} AND {matching}"
@@ -115,7 +115,7 @@ def expected(table: Table, where: Filter | None) -> Statement:
     """How PostgreSQL would find the rows that match, and how many it expects."""
     parameters: list[Any] = []
     matching = condition(where, parameters, table.columns)
-    return Statement(f"EXPLAIN (FORMAT JSON) SELECT FROM {table.name} WHERE {matching}", parameters, prepare=False)
+    return Statement(f"EXPLAIN (FORMAT JSON) SELECT FROM {table.rows} WHERE {matching}", parameters, prepare=False)
 
 
 def size(table: Table) -> Statement:
@@ -137,7 +137,7 @@ def within(table: Table, query: FloatArray, where: Filter | None, k: int, larges
     matching = condition(where, parameters, table.columns)
     parameters.append(largest)
     bound = f"${len(parameters)}::float8"
-    keyed = f"SELECT {_found(table)}, embedding AS vector, {_key(table, query, parameters)} AS key FROM {table.name}"
+    keyed = f"SELECT {_found(table)}, embedding AS vector, {_key(table, query, parameters)} AS key FROM {table.rows}"
     numbered = (
         f"SELECT *, row_number() OVER (PARTITION BY vector ORDER BY id) AS number "
         f"FROM ({keyed} WHERE {matching}) AS keyed WHERE key <= {bound}"
@@ -166,7 +166,7 @@ def _key(table: Table, query: FloatArray, parameters: list[Any]) -> str:
 
 def _by_key(table: Table, query: FloatArray, matching: str, limit: int, parameters: list[Any]) -> str:
     """The first `limit` rows by key and id."""
-    nearest = f"SELECT {_found(table)}, {_key(table, query, parameters)} AS key FROM {table.name} WHERE {matching}"
+    nearest = f"SELECT {_found(table)}, {_key(table, query, parameters)} AS key FROM {table.rows} WHERE {matching}"
     return _fetched(table, f"{nearest} ORDER BY key, id LIMIT {limit}")
 
 
@@ -178,7 +178,7 @@ def _by_index(table: Table, matching: str, k: int, candidates: int) -> str:
     near = _index_sql.distance(table, f"$1::{table.vector}")
     nearest = (
         f"SELECT *, count(*) OVER () AS total FROM "
-        f"(SELECT {_found(table)}, {_distance(table)} AS key FROM {table.name} WHERE {matching} "
+        f"(SELECT {_found(table)}, {_distance(table)} AS key FROM {table.rows} WHERE {matching} "
         f"ORDER BY {near} LIMIT {candidates}) AS candidates ORDER BY key, id LIMIT {k}"
     )
     return f"SELECT {_columns(table)}, nearest.total FROM {_fetched(table, nearest)}"
@@ -197,4 +197,4 @@ def _fetched(table: Table, nearest: str) -> str:
     if table.layout.partitions:
         columns = ", ".join(f"nearest.{column}" for column in _STORED.split(", "))
         return f"({nearest}) AS nearest CROSS JOIN LATERAL (SELECT {columns}) AS stored"
-    return f"({nearest}) AS nearest JOIN {table.name} AS stored ON stored.ctid = nearest.place"
+    return f"({nearest}) AS nearest JOIN {table.rows} ON stored.ctid = nearest.place"
