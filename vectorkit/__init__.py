@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         MissingDependencyError,
         PartialWriteError,
         RecordNotFoundError,
+        RerankingError,
         UnsupportedError,
         VectorKitError,
     )
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from vectorkit.inspection import Recall
     from vectorkit.memory import MemoryBackend
     from vectorkit.protocol import Embedder, IndexedBackend, TextSearchBackend, VectorBackend
+    from vectorkit.reranking import Reranker, diversify, rerank
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.types import (
         Batch,
@@ -109,12 +111,16 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "Recall",
     "Record",
     "RecordNotFoundError",
+    "Reranker",
+    "RerankingError",
     "TextSearchBackend",
     "UnsupportedError",
     "VectorBackend",
     "VectorKitError",
     "VectorStore",
     "connect",
+    "diversify",
+    "rerank",
 ]
 
 # Public names are imported when they are first used: dataclasses and typing make them a quarter of `import numpy`,
@@ -165,12 +171,16 @@ _MODULES = {
     "Recall": "vectorkit.inspection",
     "Record": "vectorkit.types",
     "RecordNotFoundError": "vectorkit.errors",
+    "Reranker": "vectorkit.reranking",
+    "RerankingError": "vectorkit.errors",
     "TextSearchBackend": "vectorkit.protocol",
     "UnsupportedError": "vectorkit.errors",
     "VectorBackend": "vectorkit.protocol",
     "VectorKitError": "vectorkit.errors",
     "VectorStore": "vectorkit.store",
     "connect": "vectorkit.store",
+    "diversify": "vectorkit.reranking",
+    "rerank": "vectorkit.reranking",
 }
 
 

@@ -18,6 +18,7 @@ from vectorkit.testing._large import LargeSearchRules
 from vectorkit.testing._metadata import MetadataRules
 from vectorkit.testing._reading import ReadingRules
 from vectorkit.testing._records import RecordRules
+from vectorkit.testing._reranking import RerankingRules
 from vectorkit.testing._search import SearchRules
 from vectorkit.testing._text import TextRules
 from vectorkit.testing._text_index import TextIndexRules
@@ -46,6 +47,7 @@ class BackendConformance(
     TextIndexRules,
     TextRules,
     HybridRules,
+    RerankingRules,
     EquivalenceRules,
     ErrorRules,
     DifferenceRules,
