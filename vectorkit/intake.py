@@ -133,7 +133,7 @@ class Intake:
                     f"a text query needs an embedder, and collection {self.spec.name!r} was opened without one: "
                     "pass embedder= to get_collection, or search with a vector"
                 )
-            vector = _call(self.embedder.embed_query, query)
+            vector = call_embedder(self.embedder.embed_query, query)
             vectors = self._embedded([vector], 1, lambda _: "the embedding of the query")
         else:
             vectors = as_vectors([query], self.spec.dimension, self.spec.metric, lambda _: "the query vector")
@@ -204,7 +204,7 @@ class Intake:
                 f"record {ids[0]!r} has no embedding, and collection {self.spec.name!r} was opened without an embedder "
                 "that could make one: give embeddings=, or pass embedder= when opening the collection"
             )
-        vectors = _call(self.embedder.embed_documents, texts)
+        vectors = call_embedder(self.embedder.embed_documents, texts)
         return self._embedded(vectors, len(texts), lambda index: f"the embedding made for record {ids[index]!r}")
 
     def _embedded(self, vectors: object, count: int, what: Callable[[int], str]) -> FloatArray:
@@ -283,7 +283,7 @@ def _pick(column: Sequence[Any], rows: Sequence[int]) -> list[Any]:
     return [column[row] for row in rows]
 
 
-def _call(embed: Any, argument: Any) -> object:
+def call_embedder(embed: Any, argument: Any) -> object:
     """Call an embedder; whatever it raises that is not ours becomes an `EmbeddingError` (rule 8.2)."""
     try:
         return embed(argument)
