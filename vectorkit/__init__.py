@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vectorkit.collection import Collection
+    from vectorkit.embedders.function import embedder
     from vectorkit.errors import (
         BackendError,
         BackendPermissionError,
@@ -106,6 +107,7 @@ __all__ = [
     "VectorKitError",
     "VectorStore",
     "connect",
+    "embedder",
 ]
 
 # Public names are imported when they are first used: dataclasses and typing make them a quarter of `import numpy`,
@@ -156,6 +158,7 @@ _MODULES = {
     "VectorKitError": "vectorkit.errors",
     "VectorStore": "vectorkit.store",
     "connect": "vectorkit.store",
+    "embedder": "vectorkit.embedders.function",
 }
 
 

@@ -28,7 +28,7 @@ from vectorkit.validation import (
     check_unique,
     not_stored,
 )
-from vectorkit.vectors import as_vectors
+from vectorkit.vectors import as_embeddings, as_vectors
 
 __all__ = ["Intake", "spooled"]
 
@@ -134,7 +134,7 @@ class Intake:
                     "pass embedder= to get_collection, or search with a vector"
                 )
             vector = _call(self.embedder.embed_query, query)
-            vectors = self._embedded([vector], 1, lambda _: "the embedding of the query")
+            vectors = self._checked([vector], 1, lambda _: "the embedding of the query")
         else:
             vectors = as_vectors([query], self.spec.dimension, self.spec.metric, lambda _: "the query vector")
         return vectors.reshape(-1)
@@ -205,13 +205,10 @@ class Intake:
                 "that could make one: give embeddings=, or pass embedder= when opening the collection"
             )
         vectors = _call(self.embedder.embed_documents, texts)
-        return self._embedded(vectors, len(texts), lambda index: f"the embedding made for record {ids[index]!r}")
+        return self._checked(vectors, len(texts), lambda index: f"the embedding made for record {ids[index]!r}")
 
-    def _embedded(self, vectors: object, count: int, what: Callable[[int], str]) -> FloatArray:
-        array = as_vectors(vectors, self.spec.dimension, self.spec.metric, what, error=EmbeddingError)
-        if len(array) != count:
-            raise EmbeddingError(f"the embedder returned {len(array):,} vectors for {count:,} texts")
-        return array
+    def _checked(self, vectors: object, count: int, what: Callable[[int], str]) -> FloatArray:
+        return as_embeddings(vectors, count, self.spec.dimension, what, self.spec.metric)
 
 
 @contextmanager

@@ -6,11 +6,13 @@
 
     docs = store.get_or_create_collection("docs", embedder=SentenceTransformerEmbedder())
 
-Anything with `identity`, `embed_documents` and `embed_query` is an embedder: see `vectorkit.Embedder`.
+Anything with `identity`, `embed_documents` and `embed_query` is an embedder: see `vectorkit.Embedder`. Of any function
+of texts, `vectorkit.embedder` makes one.
 """
 
 from vectorkit.embedders._texts import TruncationWarning
+from vectorkit.embedders.function import FunctionEmbedder
 from vectorkit.embedders.hashing import HashEmbedder
 from vectorkit.embedders.sentence_transformers import SentenceTransformerEmbedder
 
-__all__ = ["HashEmbedder", "SentenceTransformerEmbedder", "TruncationWarning"]
+__all__ = ["FunctionEmbedder", "HashEmbedder", "SentenceTransformerEmbedder", "TruncationWarning"]
