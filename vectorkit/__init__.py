@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     )
     from vectorkit.filters import F, Filter
     from vectorkit.memory import MemoryBackend
-    from vectorkit.protocol import Embedder, TextSearchBackend, VectorBackend
+    from vectorkit.protocol import AsyncEmbedder, Embedder, TextSearchBackend, VectorBackend
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.types import (
         Batch,
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AsyncEmbedder",
     "BackendError",
     "BackendPermissionError",
     "BackendTimeoutError",
@@ -113,6 +114,7 @@ __all__ = [
 # Public names are imported when they are first used: dataclasses and typing make them a quarter of `import numpy`,
 # which a program that only may need a vector store should not pay for.
 _MODULES = {
+    "AsyncEmbedder": "vectorkit.protocol",
     "BackendError": "vectorkit.errors",
     "BackendPermissionError": "vectorkit.errors",
     "BackendTimeoutError": "vectorkit.errors",

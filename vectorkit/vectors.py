@@ -24,6 +24,8 @@ MAX_NORM: Final = 1e15
 MIN_COSINE_NORM: Final = 1e-12
 """Below it, squares summed in float32 come near its smallest normal number, 1.2e-38."""
 
+_MISMATCH_ADVICE: Final = "; use the embedder the collection was made with, or a collection of that dimension"
+
 
 def as_vectors(vectors: object, dimension: int, metric: Metric, what: Callable[[int], str]) -> FloatArray:
     """Return vectors as one C-contiguous float32 array of shape `(n, dimension)` (rule 2.3).
@@ -73,7 +75,7 @@ def as_embeddings(
     try:
         return as_vectors(rows, dimension, metric, what)
     except InvalidArgumentError as problem:
-        raise EmbeddingError(str(problem)) from None
+        raise EmbeddingError(str(problem).removesuffix(_MISMATCH_ADVICE)) from None
 
 
 def _drained(made: Iterable[object]) -> list[object]:
@@ -133,10 +135,7 @@ def _is_real(kind: type) -> bool:
 
 
 def _mismatch(what: str, length: int, dimension: int) -> DimensionMismatchError:
-    return DimensionMismatchError(
-        f"{what} has {length:,} dimensions, the collection {dimension:,}; "
-        "use the embedder the collection was made with, or a collection of that dimension"
-    )
+    return DimensionMismatchError(f"{what} has {length:,} dimensions, expected are {dimension:,}{_MISMATCH_ADVICE}")
 
 
 def _check_values(array: FloatArray, metric: Metric, what: Callable[[int], str]) -> None:

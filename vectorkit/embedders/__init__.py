@@ -13,6 +13,14 @@ of texts, `vectorkit.embedder` makes one.
 from vectorkit.embedders._texts import TruncationWarning
 from vectorkit.embedders.function import FunctionEmbedder
 from vectorkit.embedders.hashing import HashEmbedder
+from vectorkit.embedders.openai import AsyncOpenAIEmbedder, OpenAIEmbedder
 from vectorkit.embedders.sentence_transformers import SentenceTransformerEmbedder
 
-__all__ = ["FunctionEmbedder", "HashEmbedder", "SentenceTransformerEmbedder", "TruncationWarning"]
+__all__ = [
+    "AsyncOpenAIEmbedder",
+    "FunctionEmbedder",
+    "HashEmbedder",
+    "OpenAIEmbedder",
+    "SentenceTransformerEmbedder",
+    "TruncationWarning",
+]
