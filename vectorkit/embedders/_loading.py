@@ -20,8 +20,21 @@ __all__ = ["Model", "load_model", "mind_fork"]
 class Model(Protocol):
     """What is used of `sentence_transformers.SentenceTransformer`, version 5 or later."""
 
+    device: Any
     max_seq_length: Any
     tokenizer: Any
+
+    def half(self) -> object:
+        """Turn its weights to float16."""
+        ...
+
+    def start_multi_process_pool(self, target_devices: list[str]) -> dict[str, Any]:
+        """Start a process for each device."""
+        ...
+
+    def stop_multi_process_pool(self, pool: dict[str, Any]) -> None:
+        """End the processes."""
+        ...
 
     def encode_query(self, inputs: list[str], /, **options: Any) -> NDArray[Any]:
         """Run texts through the model as queries."""
@@ -32,17 +45,18 @@ class Model(Protocol):
         ...
 
 
-def load_model(name: str, folder: Path | None, device: str | None) -> Model:
+def load_model(name: str, folder: Path | None, device: str | None, half: bool = False) -> Model:
     """Load a model, printing nothing.
 
     Args:
         name: Its name.
         folder: Where it is on this machine; None if it is to be had from the cache of downloads, or the hub.
         device: Where it is to run; None takes the best there is.
+        half: Whether its weights are turned to float16, which needs a GPU.
 
     Raises:
         MissingDependencyError: sentence-transformers, or a package with the weights, is not installed.
-        EmbeddingError: The model is not found, or cannot be loaded.
+        EmbeddingError: The model is not found, cannot be loaded, or would run in float16 on a CPU.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -57,6 +71,8 @@ def load_model(name: str, folder: Path | None, device: str | None) -> Model:
         try:
             with _no_logs():
                 model = _open(create, name, folder, device)
+                if half:
+                    _halve(model)
                 # The first call sets how the tokenizer pads and cuts. Older tokenizers refuse that while another
                 # thread uses them ("Already borrowed"), so it is made here, where there is one thread.
                 model.encode_query(["a"], prompt="", show_progress_bar=False)
@@ -78,6 +94,12 @@ def _open(create: Callable[..., Model], name: str, folder: Path | None, device: 
             return create(name, device=device, local_files_only=True)
     check_hub(name)
     return create(name, device=device)
+
+
+def _halve(model: Model) -> None:
+    if model.device.type == "cpu":
+        raise EmbeddingError("half precision is for GPUs, and the model is on the CPU; leave half_precision out")
+    model.half()
 
 
 @contextmanager
