@@ -11,6 +11,7 @@ of texts, `vectorkit.embedder` makes one.
 """
 
 from vectorkit.embedders._texts import TruncationWarning
+from vectorkit.embedders.cached import CachedEmbedder
 from vectorkit.embedders.function import FunctionEmbedder
 from vectorkit.embedders.hashing import HashEmbedder
 from vectorkit.embedders.openai import AsyncOpenAIEmbedder, OpenAIEmbedder
@@ -18,6 +19,7 @@ from vectorkit.embedders.sentence_transformers import SentenceTransformerEmbedde
 
 __all__ = [
     "AsyncOpenAIEmbedder",
+    "CachedEmbedder",
     "FunctionEmbedder",
     "HashEmbedder",
     "OpenAIEmbedder",
