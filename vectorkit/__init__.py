@@ -41,8 +41,10 @@ if TYPE_CHECKING:
         VectorKitError,
     )
     from vectorkit.filters import F, Filter
+    from vectorkit.indexes import HNSW, IndexProgress, IVFFlat
+    from vectorkit.inspection import Recall
     from vectorkit.memory import MemoryBackend
-    from vectorkit.protocol import AsyncEmbedder, Embedder, TextSearchBackend, VectorBackend
+    from vectorkit.protocol import AsyncEmbedder, Embedder, IndexedBackend, TextSearchBackend, VectorBackend
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.types import (
         Batch,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
         CollectionInfo,
         CollectionSpec,
         EmbedderIdentity,
+        Explanation,
         FloatArray,
         Hit,
         Json,
@@ -61,7 +64,7 @@ if TYPE_CHECKING:
         Record,
     )
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "AsyncEmbedder",
     "BackendError",
     "BackendPermissionError",
@@ -82,10 +85,15 @@ __all__ = [
     "EmbedderIdentity",
     "EmbedderRevisionWarning",
     "EmbeddingError",
+    "Explanation",
     "F",
     "Filter",
     "FloatArray",
+    "HNSW",
     "Hit",
+    "IVFFlat",
+    "IndexProgress",
+    "IndexedBackend",
     "InvalidArgumentError",
     "InvalidFilterError",
     "InvalidIdError",
@@ -100,6 +108,7 @@ __all__ = [
     "PartialWriteError",
     "Patch",
     "Ranking",
+    "Recall",
     "Record",
     "RecordNotFoundError",
     "TextSearchBackend",
@@ -134,12 +143,17 @@ _MODULES = {
     "EmbedderIdentity": "vectorkit.types",
     "EmbedderRevisionWarning": "vectorkit.store",
     "EmbeddingError": "vectorkit.errors",
+    "Explanation": "vectorkit.types",
     "F": "vectorkit.filters",
     "Filter": "vectorkit.filters",
     "FloatArray": "vectorkit.types",
+    "HNSW": "vectorkit.indexes",
     "Hit": "vectorkit.types",
+    "IVFFlat": "vectorkit.indexes",
     "Json": "vectorkit.types",
     "Metadata": "vectorkit.types",
+    "IndexProgress": "vectorkit.indexes",
+    "IndexedBackend": "vectorkit.protocol",
     "InvalidArgumentError": "vectorkit.errors",
     "InvalidFilterError": "vectorkit.errors",
     "InvalidIdError": "vectorkit.errors",
@@ -152,6 +166,7 @@ _MODULES = {
     "PartialWriteError": "vectorkit.errors",
     "Patch": "vectorkit.types",
     "Ranking": "vectorkit.types",
+    "Recall": "vectorkit.inspection",
     "Record": "vectorkit.types",
     "RecordNotFoundError": "vectorkit.errors",
     "TextSearchBackend": "vectorkit.protocol",

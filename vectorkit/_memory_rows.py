@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vectorkit._memory_text import TextIndex, best
+from vectorkit.postings import Postings, best
 from vectorkit.ranking import rank
 from vectorkit.types import Batch, Candidate, CollectionInfo, FloatArray, Hit, Json, Metadata, Metric, Patch, Record
 
@@ -32,7 +32,7 @@ class Stored:
     """
 
     info: CollectionInfo
-    text: TextIndex | None
+    text: Postings | None
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
 
     def put(self, new: Mapping[str, Row]) -> None:

@@ -7,10 +7,11 @@ from typing import Any, TypeAlias
 from numpy.typing import NDArray
 
 from vectorkit.errors import InvalidArgumentError
+from vectorkit.inspection import InspectionMethods
 from vectorkit.intake import spooled
 from vectorkit.metadata import as_metadata
 from vectorkit.protocol import Embedder
-from vectorkit.searching import Searching, Where, as_count, as_filter
+from vectorkit.searching import Where, as_count, as_filter
 from vectorkit.types import Batch, CollectionInfo, Json, Patch, Record, Vector
 from vectorkit.validation import as_list, check_flag, check_id
 
@@ -20,7 +21,7 @@ Vectors: TypeAlias = Sequence[Vector | None] | NDArray[Any]
 """One vector a record, as a 2-d array or row by row; None for one that is to be embedded."""
 
 
-class Collection(Searching):
+class Collection(InspectionMethods):
     """Records of one dimension and metric; made by `VectorStore`.
 
     Every method may raise `CollectionNotFoundError`, when this very collection was dropped, and `BackendError`.
@@ -35,7 +36,7 @@ class Collection(Searching):
         return self._intake.embedder
 
     def info(self) -> CollectionInfo:
-        """Return what the collection was created with, and where its records are."""
+        """Return what the collection was created with, its index as this object knows it, and where its records are."""
         return self._info
 
     def add(

@@ -8,7 +8,6 @@ from typing import Final
 from uuid import uuid4
 
 from vectorkit._memory_rows import Row, Stored, candidates, hit_of, patched, record_of, rows_of, stacked
-from vectorkit._memory_text import TextIndex, best
 from vectorkit.errors import (
     BackendError,
     CollectionExistsError,
@@ -16,6 +15,7 @@ from vectorkit.errors import (
     InvalidArgumentError,
 )
 from vectorkit.filters import Filter, evaluate
+from vectorkit.postings import Postings, best
 from vectorkit.ranking import rank
 from vectorkit.types import (
     Batch,
@@ -82,7 +82,7 @@ class MemoryBackend:
 
     def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
         """See `VectorBackend.create_collection`."""
-        text = TextIndex(spec.language) if spec.text_index else None
+        text = Postings(spec.language) if spec.text_index else None
         with self._lock:
             if spec.name in self._open():
                 raise CollectionExistsError(f"collection {spec.name!r} exists; open it with get_collection")
@@ -210,7 +210,7 @@ class MemoryBackend:
         with self._lock:
             stored = self._live(collection)
             if stored.text is None:
-                text, documents = TextIndex(collection.spec.language), list(stored.documents().items())
+                text, documents = Postings(collection.spec.language), list(stored.documents().items())
                 for start in range(0, len(documents), _PROGRESS):
                     if progress is not None:
                         progress(start, len(documents))

@@ -1,6 +1,7 @@
 """Metadata objects: JSON within limits, copied into Python's own types (rule 2.5)."""
 
 import math
+from functools import lru_cache
 from typing import Final
 
 from vectorkit._narrow import is_dict, is_list, is_mapping, is_scalar
@@ -16,6 +17,7 @@ _MAX_KEYS: Final = 256
 _MAX_ELEMENTS: Final = 1000
 _MAX_NESTING: Final = 32
 _INT64: Final = 2**63
+_PYTHON_TYPES: Final = frozenset((str, int, float, bool, list, dict, type(None)))
 
 
 def check_metadata_key(key: object) -> str:
@@ -31,6 +33,10 @@ def check_metadata_key(key: object) -> str:
     except InvalidArgumentError as error:
         raise InvalidMetadataError(str(error)) from None
     return plain_text(key)
+
+
+_check_plain_key: Final = lru_cache(maxsize=1024)(check_metadata_key)
+"""For keys whose type is `str` itself: records have the same few, and other types may have an equality of their own."""
 
 
 def as_metadata(value: object, record_id: str) -> Metadata:
@@ -54,8 +60,8 @@ def as_metadata(value: object, record_id: str) -> Metadata:
     cleaned: Metadata = {}
     for key, item in value.items():
         try:
-            name = check_metadata_key(key)
-            cleaned[name] = item if type(item) is bool or item is None else cleaner.clean(item, 0)
+            name = _check_plain_key(key) if type(key) is str else check_metadata_key(key)
+            cleaned[name] = cleaner.clean(item, 0)
         except InvalidMetadataError as error:
             raise InvalidMetadataError(f"metadata of {where}, key {short(key)}: {error}") from None
     return cleaned
@@ -68,12 +74,12 @@ class _MetadataCleaner:
         self._elements = 0
 
     def clean(self, value: object, nesting: int) -> Json:
-        if is_scalar(value):
+        if type(value) not in _PYTHON_TYPES and is_scalar(value):
             value = value.item()
-        if value is None or isinstance(value, bool):
-            return value
         if isinstance(value, str):
             return _clean_string(value)
+        if value is None or isinstance(value, bool):
+            return value
         if isinstance(value, int):
             if not -_INT64 <= value < _INT64:
                 raise InvalidMetadataError("int beyond 64 bits; store it as a str")
@@ -109,6 +115,8 @@ def _check_nesting(nesting: int) -> None:
 
 
 def _clean_string(value: str) -> str:
+    if type(value) is str and value.isascii() and "\0" not in value:
+        return value
     try:
         check_text(value, "str")
     except InvalidArgumentError as error:

@@ -1,4 +1,4 @@
-"""The seams: `VectorBackend` and `TextSearchBackend`, which a store implements, and `Embedder`, for vectors of texts.
+"""The seams: `VectorBackend`, `IndexedBackend` and `TextSearchBackend` for stores; `Embedder` for vectors of texts.
 
 The facade (`vectorkit.store`) checks every argument, embeds, parses filters and applies `min_score`; what arrives
 here is valid. What a method promises is in its docstring; the numbers are rules of the contract. Every method may
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 from vectorkit.filters import Filter
+from vectorkit.indexes import Index, IndexProgress
 from vectorkit.types import (
     Batch,
     Candidate,
@@ -18,6 +19,7 @@ from vectorkit.types import (
     CollectionInfo,
     CollectionSpec,
     EmbedderIdentity,
+    Explanation,
     FloatArray,
     Hit,
     Patch,
@@ -25,7 +27,7 @@ from vectorkit.types import (
     Record,
 )
 
-__all__ = ["AsyncEmbedder", "Embedder", "TextSearchBackend", "VectorBackend"]
+__all__ = ["AsyncEmbedder", "Embedder", "IndexedBackend", "TextSearchBackend", "VectorBackend"]
 
 
 @runtime_checkable
@@ -193,6 +195,101 @@ class VectorBackend(Protocol):
 
     def close(self) -> None:
         """Release what the backend holds; calling it again does nothing. Other methods then raise `BackendError`."""
+        ...
+
+
+@runtime_checkable
+class IndexedBackend(VectorBackend, Protocol):
+    """A store whose vector indexes can be built and dropped while it is in use. What lacks them implements nothing."""
+
+    def create_index(
+        self,
+        collection: CollectionInfo,
+        index: Index,
+        *,
+        progress: Callable[[IndexProgress], object] | None = None,
+    ) -> CollectionInfo:
+        """Give a collection an index in place of the one it has, if any; nothing happens if it has this very one.
+
+        The collection is searched, and right, meanwhile. Where there are too few records for an index to be of use, it
+        is built as soon as there are enough.
+
+        Args:
+            collection: Which.
+            index: The index.
+            progress: Called now and then, in the calling thread; what it raises ends the building and passes through.
+
+        Returns:
+            The collection, with this index.
+
+        Raises:
+            UnsupportedError: The store has no such index, cannot hold vectors of this dimension in it, or cannot report
+                its progress here.
+            BackendError: An index of this collection is being built already.
+        """
+        ...
+
+    def drop_index(self, collection: CollectionInfo) -> CollectionInfo:
+        """Drop the index, if there is one: every search compares all records from then on.
+
+        Returns:
+            The collection, without an index.
+
+        Raises:
+            BackendError: It is being built.
+        """
+        ...
+
+    def reindex(
+        self, collection: CollectionInfo, *, progress: Callable[[IndexProgress], object] | None = None
+    ) -> CollectionInfo:
+        """Build the index of a collection, which has one, anew; arguments, result and errors as of `create_index`."""
+        ...
+
+    def search_tuned(
+        self,
+        collection: CollectionInfo,
+        queries: FloatArray,
+        k: int,
+        *,
+        effort: int,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        include_embeddings: bool = False,
+    ) -> list[Ranking]:
+        """As `search`, with a setting of the index for these queries alone.
+
+        Args:
+            collection: This and the other arguments, and the result, are those of `search`.
+            queries: See `search`.
+            k: See `search`.
+            effort: `ef_search` of an HNSW index, 1 to 1,000; `probes` of an IVFFlat one, 1 to 32,768.
+            where: See `search`.
+            exact: None or False.
+            include_embeddings: See `search`.
+        """
+        ...
+
+    def explain(
+        self,
+        collection: CollectionInfo,
+        query: FloatArray,
+        k: int,
+        *,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        effort: int | None = None,
+    ) -> Explanation:
+        """Search as `search` or `search_tuned` does, and say how that went.
+
+        Args:
+            collection: Where.
+            query: float32 array of shape `(dimension,)`.
+            k: See `search`.
+            where: See `search`.
+            exact: See `search`.
+            effort: See `search_tuned`; None: the collection's own.
+        """
         ...
 
 

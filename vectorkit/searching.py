@@ -13,9 +13,9 @@ from vectorkit import filters, text
 from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
 from vectorkit.fusion import FUSIONS, Fusion, fuse
-from vectorkit.intake import Intake
-from vectorkit.protocol import Embedder, TextSearchBackend, VectorBackend
-from vectorkit.types import CollectionInfo, FloatArray, Hit, Metric, Ranking, Vector
+from vectorkit.indexing import IndexMethods
+from vectorkit.protocol import TextSearchBackend
+from vectorkit.types import FloatArray, Hit, Metric, Ranking, Vector
 from vectorkit.validation import as_list, check_choice, check_flag, check_natural, check_score, check_text, short
 
 __all__ = ["Mode", "Searching", "Where", "as_count", "as_filter"]
@@ -32,13 +32,8 @@ _MANY: Final = 2**31 - 1
 """More records than one result can hold."""
 
 
-class Searching:
-    """What `Collection` is built on."""
-
-    def __init__(self, backend: VectorBackend, info: CollectionInfo, embedder: Embedder | None) -> None:
-        self._backend = backend
-        self._info = info
-        self._intake = Intake(info.spec, embedder)
+class Searching(IndexMethods):
+    """Searching a collection."""
 
     def create_text_index(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Index the words of the documents, those stored and those written from now on, in the collection's language.
@@ -70,6 +65,8 @@ class Searching:
         mode: Mode = "vector",
         min_score: float | None = None,
         exact: bool | None = None,
+        ef_search: int | None = None,
+        probes: int | None = None,
         include_embeddings: bool = False,
         weight: float = 0.7,
         fusion: Fusion = "weighted",
@@ -89,6 +86,8 @@ class Searching:
             min_score: Leave out hits with a lower score.
             exact: True: compare with every record that matches. None: do so if at most 2,000 match, else an index
                 may be used. False: an index may be used at any size. A text ranking is always exact.
+            ef_search: Candidates that this search looks at in an HNSW index, 1 to 1,000; with `mode="vector"`.
+            probes: Lists that this search looks at in an IVFFlat index, 1 to 32,768; with `mode="vector"`.
             include_embeddings: Whether hits hold their vectors.
             weight: Of the vectors in a weighted hybrid search, from 0 to 1; the words have the rest.
             fusion: How a hybrid search makes one ranking of two: `"weighted"` by their scores, `"rrf"` by reciprocal
@@ -105,7 +104,8 @@ class Searching:
             EmbeddingError: A text query, and no embedder; or it failed.
             InvalidFilterError: A filter is malformed.
             InvalidArgumentError: Another argument is.
-            UnsupportedError: The mode needs a text index that the collection lacks.
+            UnsupportedError: The mode needs a text index that the collection lacks, or `ef_search` or `probes` an index
+                that it, or the backend, lacks.
         """
         return self.search_many(
             [query],
@@ -115,6 +115,8 @@ class Searching:
             mode=mode,
             min_score=min_score,
             exact=exact,
+            ef_search=ef_search,
+            probes=probes,
             include_embeddings=include_embeddings,
             weight=weight,
             fusion=fusion,
@@ -132,6 +134,8 @@ class Searching:
         mode: Mode = "vector",
         min_score: float | None = None,
         exact: bool | None = None,
+        ef_search: int | None = None,
+        probes: int | None = None,
         include_embeddings: bool = False,
         weight: float = 0.7,
         fusion: Fusion = "weighted",
@@ -148,6 +152,8 @@ class Searching:
             mode: See `search`.
             min_score: See `search`.
             exact: See `search`.
+            ef_search: See `search`.
+            probes: See `search`.
             include_embeddings: See `search`.
             weight: See `search`.
             fusion: See `search`.
@@ -163,6 +169,9 @@ class Searching:
         least = None if min_score is None else check_score(min_score)
         if exact is not None:
             check_flag(exact, "exact")
+        effort = self._effort(exact, ef_search, probes)
+        if effort is not None and mode != "vector":
+            raise InvalidArgumentError(f"ef_search= and probes= are for mode='vector', not {mode!r}; leave them out")
         check_flag(include_embeddings, "include_embeddings")
         weight = _weight(weight)
         fusion = check_choice(fusion, FUSIONS, "fusion")
@@ -173,7 +182,7 @@ class Searching:
                 "to search by a vector alone, give it as the query"
             )
         if mode == "vector":
-            return self._by_vector(as_list(queries, "queries"), k, tree, least, exact, include_embeddings)
+            return self._by_vector(as_list(queries, "queries"), k, tree, least, exact, include_embeddings, effort)
         backend = self._text_backend(mode)
         texts = [_text(query, mode) for query in as_list(queries, "queries")]
         if mode == "text":
@@ -203,13 +212,12 @@ class Searching:
         least: float | None,
         exact: bool | None,
         include_embeddings: bool,
+        effort: int | None,
     ) -> list[list[Hit]]:
         vectors = self._vectors(queries)
 
         def run(vectors: FloatArray, exact: bool | None) -> list[Ranking]:
-            return self._backend.search(
-                self._info, vectors, k, where=tree, exact=exact, include_embeddings=include_embeddings
-            )
+            return self._ranked(vectors, k, tree, exact, include_embeddings, None if exact else effort)
 
         if k == 0 or not queries:
             return [[] for _ in queries]

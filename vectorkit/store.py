@@ -2,10 +2,11 @@
 
 import warnings
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from vectorkit import registry, text
 from vectorkit.collection import Collection
+from vectorkit.columns import Columns, as_columns
 from vectorkit.errors import (
     CollectionExistsError,
     CollectionMismatchError,
@@ -13,9 +14,10 @@ from vectorkit.errors import (
     EmbeddingError,
     InvalidArgumentError,
 )
+from vectorkit.indexes import IndexChoice, as_index, check_metric
 from vectorkit.protocol import Embedder, TextSearchBackend, VectorBackend
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
-from vectorkit.validation import MetricName, as_metric, check_choice, check_dimension, check_flag, check_name
+from vectorkit.validation import MetricName, as_metric, check_dimension, check_flag, check_name
 
 __all__ = ["Collection", "EmbedderRevisionWarning", "VectorStore", "connect"]
 
@@ -82,9 +84,10 @@ class VectorStore:
         embedder: Embedder | None = None,
         dimension: int | None = None,
         metric: MetricName = "cosine",
-        index: Literal["hnsw", "none"] = "hnsw",
+        index: IndexChoice = "hnsw",
         text_index: bool = False,
         language: str = "english",
+        columns: Columns | None = None,
     ) -> "Collection":
         """Create a collection.
 
@@ -93,15 +96,21 @@ class VectorStore:
             embedder: Makes vectors of documents and text queries; its identity is stored with the collection.
             dimension: Length of the vectors, 1 to 16,000; the embedder's if left out.
             metric: `"cosine"`, `"l2"` or `"ip"` (alias `"dot"`).
-            index: `"hnsw"`, or `"none"` where the backend can do without.
+            index: `"hnsw"`, `"ivfflat"`, an `HNSW` or `IVFFlat` with settings of its own, or `"none"`. A backend that
+                compares all records in every search takes any of them; its results are those of the best.
             text_index: Whether to index the words of the documents too, for text and hybrid search.
             language: Language of the text index, one of `vectorkit.text.LANGUAGES`; `"none"` for any.
+            columns: Metadata keys that filters often name, with the type their values mostly have (`int`, `float`,
+                `str`, `bool`, or `datetime.date` for strings like `"2024-12-31"`). Postgres keeps them in indexed
+                columns besides. They change no result, also where a value is of another type, and other stores have
+                nothing to do. A key has at most 63 bytes, and is not `id`, `document`, `metadata` or `embedding`.
 
         Raises:
             InvalidNameError: The name is not allowed.
             InvalidArgumentError: Another argument is not, or neither embedder nor dimension is given.
             CollectionExistsError: The name is taken.
-            UnsupportedError: The backend cannot hold such a collection.
+            UnsupportedError: The backend cannot hold such a collection, or has no such index; or
+                `quantization="binary"` with another metric than cosine.
             MissingDependencyError: The stemmers for a text index are not installed; the message holds the pip line.
         """
         spec = CollectionSpec(
@@ -109,10 +118,12 @@ class VectorStore:
             metric=as_metric(metric),
             dimension=_dimension(dimension, embedder),
             embedder=None if embedder is None else _identity(embedder),
-            index=check_choice(index, ("hnsw", "none"), "index"),
+            index=as_index(index),
             text_index=check_flag(text_index, "text_index"),
             language=text.check_language(language),
+            columns=as_columns(columns),
         )
+        check_metric(spec.index, spec.metric)
         if spec.text_index and self._backend.capabilities.text_search:
             text.analyzer(spec.language)  # which fails where the stemmers are missing, before anything is made
         return Collection(self._backend, self._backend.create_collection(spec), embedder)
@@ -138,15 +149,16 @@ class VectorStore:
         embedder: Embedder | None = None,
         dimension: int | None = None,
         metric: MetricName | None = None,
-        index: Literal["hnsw", "none"] = "hnsw",
+        index: IndexChoice = "hnsw",
         text_index: bool = False,
         language: str | None = None,
+        columns: Columns | None = None,
     ) -> "Collection":
         """Open a collection, or create it if there is none; arguments as in `create_collection`.
 
         Raises:
             CollectionMismatchError: It exists, and an argument that was given (metric, dimension, embedder,
-                language) differs from what it was created with. Index settings are not compared.
+                language) differs from what it was created with. Index settings and columns are not compared.
             InvalidArgumentError: As in `create_collection`.
         """
         given = {
@@ -166,6 +178,7 @@ class VectorStore:
                     index=index,
                     text_index=text_index,
                     language=language or "english",
+                    columns=columns,
                 )
             except CollectionExistsError:  # another process was faster
                 collection = self._opened(name, embedder)

@@ -20,7 +20,18 @@ from typing import Final, Protocol
 from vectorkit.errors import InvalidArgumentError, MissingDependencyError
 from vectorkit.validation import short
 
-__all__ = ["AVERAGE_LENGTH", "K1", "LANGUAGES", "Analyzer", "B", "analyzer", "check_language", "idf", "saturation"]
+__all__ = [
+    "AVERAGE_LENGTH",
+    "K1",
+    "LANGUAGES",
+    "Analyzer",
+    "B",
+    "analyzer",
+    "check_language",
+    "idf",
+    "penalty",
+    "saturation",
+]
 
 K1: Final = 1.2
 """How fast more occurrences of a word in a document stop to count (rule 7.2)."""
@@ -154,14 +165,23 @@ def idf(documents: int, holding: int) -> float:
     return math.log1p((documents - holding + 0.5) / (holding + 0.5))
 
 
-def saturation(frequency: int, length: int) -> float:
+def penalty(length: int) -> float:
+    """What a document's length comes to: `1.2 * (0.25 + 0.75 * length / 128)`, 1.2 at 128 words.
+
+    Args:
+        length: The number of its words after analysis.
+    """
+    return K1 * (1.0 - B + B * length / AVERAGE_LENGTH)
+
+
+def saturation(frequency: int, penalty: float) -> float:
     """The weight of a word within a document, from 0 to 2.2: BM25's score is the sum over words of `idf` times this.
 
     Args:
         frequency: How often the document holds the word.
-        length: The document's length in words, after analysis.
+        penalty: What the document's length comes to.
     """
-    return frequency * (K1 + 1.0) / (frequency + K1 * (1.0 - B + B * length / AVERAGE_LENGTH))
+    return frequency * (K1 + 1.0) / (frequency + penalty)
 
 
 def _split(text: str) -> list[str]:

@@ -8,13 +8,17 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from vectorkit.indexes import HNSW, Index
+
 __all__ = [
     "Batch",
     "Candidate",
     "Capabilities",
     "CollectionInfo",
     "CollectionSpec",
+    "ColumnType",
     "EmbedderIdentity",
+    "Explanation",
     "FloatArray",
     "Hit",
     "Json",
@@ -31,6 +35,9 @@ Metric: TypeAlias = Literal["cosine", "l2", "ip"]
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 """Any JSON value, in Python's types."""
+
+ColumnType: TypeAlias = Literal["int", "float", "str", "bool", "date"]
+"""The type of a typed column, as it is stored with a collection; `vectorkit.columns` has what a caller gives."""
 
 Metadata: TypeAlias = dict[str, Json]
 
@@ -109,25 +116,29 @@ class EmbedderIdentity:
 
 @dataclass(frozen=True, slots=True)
 class CollectionSpec:
-    """What a collection is created with. None of it changes afterwards, save that a text index can be added.
+    """What a collection is created with. Of it the index can be changed afterwards, and a text index added.
 
     Attributes:
         name: 3 to 48 characters of `[a-zA-Z0-9_-]`, first and last one a letter or digit.
         metric: The metric.
         dimension: Length of the vectors, 1 to 16,000.
         embedder: Identity of the embedder, or None if the caller gives vectors.
-        index: The kind of vector index wanted; a backend with one kind only has nothing to choose.
+        index: The vector index wanted, or None to compare all records in every search. A backend that has no index, and
+            so compares them anyway, has nothing to choose.
         text_index: Whether there is a text index.
         language: Language of the text analysis, one of `vectorkit.text.LANGUAGES`.
+        columns: Metadata keys to keep in typed columns too, for speed and for plain SQL. They change no result: a
+            backend that has no columns has nothing to do, and need not store them.
     """
 
     name: str
     metric: Metric
     dimension: int
     embedder: EmbedderIdentity | None = None
-    index: Literal["hnsw", "none"] = "hnsw"
+    index: Index | None = field(default_factory=HNSW)
     text_index: bool = False
     language: str = "english"
+    columns: Mapping[str, ColumnType] = field(default_factory=dict[str, ColumnType], hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +227,44 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
+class Explanation:
+    """How a search was answered.
+
+    Attributes:
+        sql: The statements as they ran, without the values of their parameters.
+        index: Name of the vector index that was used, or None.
+        exact: Whether every record that matches was compared (rule 6.7).
+        reason: Why the index was used, or not.
+        rows_scanned: Rows that the scans of tables and indexes gave or looked at and left out.
+        settings: The settings of the session for this search.
+        milliseconds: Time that the server took to plan and run the statements.
+        plan: The server's plan with what happened at each step, a line a step.
+    """
+
+    sql: str
+    index: str | None
+    exact: bool
+    reason: str
+    rows_scanned: int
+    settings: Mapping[str, str]
+    milliseconds: float
+    plan: str
+
+    def __str__(self) -> str:
+        settings = ", ".join(f"{name} = {value}" for name, value in self.settings.items()) or "the server's"
+        return "\n".join(
+            (
+                f"index     {self.index or 'not used'}: {self.reason}",
+                f"answer    {'exact' if self.exact else 'approximate'}",
+                f"scanned   {self.rows_scanned:,} rows in {self.milliseconds:.1f} ms",
+                f"settings  {settings}",
+                f"plan\n{_indented(self.plan)}",
+                f"sql\n{_indented(self.sql)}",
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A record that one side of a hybrid search found at least, with what both say of it (rule 7.3).
 
@@ -252,3 +301,7 @@ class Capabilities:
     text_search: bool
     persistent: bool
     multi_process: bool
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Sequence
 from numbers import Integral, Real
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 from vectorkit._narrow import is_iterable, is_mapping
 from vectorkit.errors import (
@@ -14,7 +14,9 @@ from vectorkit.errors import (
     InvalidNameError,
     RecordNotFoundError,
 )
-from vectorkit.types import Metric
+
+if TYPE_CHECKING:
+    from vectorkit.types import Metric
 
 __all__ = [
     "MAX_DIMENSION",
@@ -22,6 +24,7 @@ __all__ = [
     "already_stored",
     "as_list",
     "as_metric",
+    "check_between",
     "check_choice",
     "check_dimension",
     "check_document",
@@ -86,13 +89,10 @@ def check_name(name: object) -> str:
 
 def check_dimension(dimension: object) -> int:
     """Return `dimension` if it is an int from 1 to 16,000, or raise `InvalidArgumentError`."""
-    value = check_natural(dimension, "dimension")
-    if not 1 <= value <= MAX_DIMENSION:
-        raise InvalidArgumentError(f"dimension is 1 to {MAX_DIMENSION:,}, not {short(value)}")
-    return value
+    return check_between(dimension, 1, MAX_DIMENSION, "dimension")
 
 
-def as_metric(metric: object) -> Metric:
+def as_metric(metric: object) -> "Metric":
     """Return the metric of that name (`"dot"` is `"ip"`), or raise `InvalidArgumentError`."""
     chosen = check_choice(metric, _METRICS, "metric")
     return "ip" if chosen == "dot" else chosen
@@ -105,6 +105,14 @@ def check_natural(value: object, what: str) -> int:
     if value < 0:
         raise InvalidArgumentError(f"{what} is an int >= 0, not {short(value)}")
     return int(value)
+
+
+def check_between(value: object, least: int, most: int, what: str) -> int:
+    """Return `value` as an int if it is a whole number in a range, or raise `InvalidArgumentError`."""
+    number = check_natural(value, what)
+    if not least <= number <= most:
+        raise InvalidArgumentError(f"{what} is {least:,} to {most:,}, not {short(value)}")
+    return number
 
 
 def check_flag(value: object, what: str) -> bool:

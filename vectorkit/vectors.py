@@ -1,10 +1,11 @@
 """Vectors: numbers in float32 within limits, one array for all (rule 2.3)."""
 
+import struct
 from collections.abc import Callable, Iterable
+from operator import countOf
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vectorkit._narrow import is_array, is_iterable, is_mapping, is_sequence
 from vectorkit.errors import (
@@ -91,22 +92,21 @@ def _to_array(vectors: object, dimension: int, what: Callable[[int], str]) -> Fl
     if is_array(vectors) and vectors.ndim == 2 and vectors.dtype.kind in "iuf":
         if vectors.shape[1] != dimension and vectors.shape[0]:
             raise _mismatch(what(0), vectors.shape[1], dimension)
-        return _to_float32(vectors).reshape(-1, dimension)
+        with np.errstate(over="ignore"):  # what overflows becomes infinite, and is then reported as that
+            return np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1, dimension)
     rows = as_list(vectors, "embeddings")
-    for index, row in enumerate(rows):
-        _check_row(row, dimension, what, index)
-    try:
-        return _to_float32(rows).reshape(-1, dimension)
-    except OverflowError:
-        raise InvalidVectorError(f"{what(0)}, or one after it, holds an integer beyond float32") from None
-
-
-def _to_float32(vectors: "NDArray[Any] | list[Any]") -> FloatArray:
+    array = np.empty((len(rows), dimension), dtype=np.float32)
+    pack = struct.Struct(f"{dimension}f").pack_into  # a third of the time NumPy takes to convert a list
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is then reported as that
-        return np.ascontiguousarray(vectors, dtype=np.float32)
+        for index, row in enumerate(rows):
+            if is_sequence(row) and len(row) == dimension == countOf(map(type, row), float):
+                pack(array[index], 0, *row)
+            else:
+                array[index] = _to_row(row, dimension, what, index)
+    return array
 
 
-def _check_row(row: object, dimension: int, what: Callable[[int], str], index: int) -> None:
+def _to_row(row: Any, dimension: int, what: Callable[[int], str], index: int) -> FloatArray:
     types: set[type] = set()
     if is_array(row):
         if row.ndim != 1:
@@ -128,6 +128,10 @@ def _check_row(row: object, dimension: int, what: Callable[[int], str], index: i
         raise InvalidVectorError(f"{what(index)} holds {', '.join(sorted(wrong))}; expected real numbers")
     if length != dimension:
         raise _mismatch(what(index), length, dimension)
+    try:
+        return np.asarray(row, dtype=np.float32)
+    except OverflowError:
+        raise InvalidVectorError(f"{what(index)} holds an integer beyond float32") from None
 
 
 def _is_real(kind: type) -> bool:

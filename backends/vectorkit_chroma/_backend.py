@@ -1,30 +1,34 @@
 """`ChromaBackend`: the protocol over a connection, its tables and the modules that read, write and search them."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import chromadb
 from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT
 
-from vectorkit.errors import BackendError, CollectionExistsError, InvalidArgumentError, UnsupportedError
+from vectorkit.errors import BackendError, CollectionExistsError, InvalidArgumentError
 from vectorkit.filters import Filter
 from vectorkit.types import (
     Batch,
+    Candidate,
     Capabilities,
     CollectionInfo,
     CollectionSpec,
     FloatArray,
+    Hit,
     Patch,
     Ranking,
     Record,
 )
-from vectorkit_chroma import _search, _write
+from vectorkit_chroma import _search, _text, _write
 from vectorkit_chroma._catalog import configuration, info_of, listed, metadata_of
 from vectorkit_chroma._client import Connection, RawCollection
 from vectorkit_chroma._errors import mapped
-from vectorkit_chroma._found import Stored, chunks
+from vectorkit_chroma._found import Selection, chunks
 from vectorkit_chroma._open import connect, use_client
+from vectorkit_chroma._reading import matching, records
 from vectorkit_chroma._table import Table, gone
 
 __all__ = ["ChromaBackend"]
@@ -87,7 +91,7 @@ class ChromaBackend:
             atomic_writes=False,
             atomic_add=self._connection.exclusive,
             approximate_search=True,
-            text_search=False,
+            text_search=True,
             persistent=self._connection.persistent,
             multi_process=not self._connection.exclusive,
         )
@@ -96,8 +100,6 @@ class ChromaBackend:
 
     def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
         """See `VectorBackend.create_collection`."""
-        if spec.text_index:
-            raise UnsupportedError("Chroma has no text index that ranks; create the collection with text_index=False")
         connection = self._open()
         with connection.lock, mapped("creating", f"collection {spec.name!r} in {connection.place}"):
             raw = connection.client.create_collection(
@@ -167,8 +169,8 @@ class ChromaBackend:
         if ids is not None and where is None and limit is None and not offset:
             page = list(ids)
         else:
-            page = self._matching(table, ids, where)[offset : None if limit is None else offset + limit]
-        return _records(page, table.read(page, embeddings=include_embeddings))
+            page = matching(table, ids, where)[offset : None if limit is None else offset + limit]
+        return records(page, table.read(page, embeddings=include_embeddings))
 
     def scan(
         self,
@@ -180,8 +182,8 @@ class ChromaBackend:
     ) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`."""
         table = self._table(collection)
-        for page in chunks(self._matching(table, None, where), batch_size):
-            yield _records(page, table.read(page, embeddings=include_embeddings))
+        for page in chunks(matching(table, None, where), batch_size):
+            yield records(page, table.read(page, embeddings=include_embeddings))
 
     def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
         """See `VectorBackend.count`."""
@@ -206,10 +208,55 @@ class ChromaBackend:
     ) -> list[Ranking]:
         """See `VectorBackend.search`."""
         table = self._table(collection)
-        if collection.spec.index == "none":
-            exact = True
-        return _search.search(
-            table, queries, k, table.select(where), exact=exact, include_embeddings=include_embeddings
+        return self._ranked(table, queries, k, table.select(where), exact, include_embeddings)
+
+    # --- text -------------------------------------------------------------------------------------------------
+
+    def create_text_index(
+        self, collection: CollectionInfo, progress: Callable[[int, int], None] | None = None
+    ) -> CollectionInfo:
+        """See `TextSearchBackend.create_text_index`. Nothing is stored but that there is one."""
+        table = self._table(collection)
+        info = self._kept(self._named(collection.name)).info
+        if info.generation != collection.generation:
+            raise gone(collection)
+        if not info.spec.text_index:
+            table.texts.load(progress)
+            info = replace(info, spec=replace(info.spec, text_index=True))
+            table.call("adding a text index to", table.raw.modify, metadata=metadata_of(info.spec))
+            table.info = info
+        return info
+
+    def search_text(
+        self,
+        collection: CollectionInfo,
+        queries: Sequence[Sequence[str]],
+        k: int,
+        *,
+        where: Filter | None = None,
+        include_embeddings: bool = False,
+    ) -> list[list[Hit]]:
+        """See `TextSearchBackend.search_text`."""
+        table = self._table(collection)
+        return _text.search_text(table, queries, k, table.select(where), include_embeddings=include_embeddings)
+
+    def search_hybrid(
+        self,
+        collection: CollectionInfo,
+        vectors: FloatArray,
+        queries: Sequence[Sequence[str]],
+        fetch_k: int,
+        *,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        include_embeddings: bool = False,
+    ) -> list[list[Candidate]]:
+        """See `TextSearchBackend.search_hybrid`."""
+        table = self._table(collection)
+        selection = table.select(where)
+        rankings = self._ranked(table, vectors, fetch_k, selection, exact, include_embeddings)
+        return _text.candidates(
+            table, vectors, queries, rankings, fetch_k, selection, include_embeddings=include_embeddings
         )
 
     def close(self) -> None:
@@ -237,6 +284,7 @@ class ChromaBackend:
         info = info_of(raw)
         with self._connection.lock:
             table: Table = self._connection.shared.setdefault(info.generation, Table(self._connection, raw, info))
+            table.info = info  # another process may have added a text index
             return table
 
     def _table(self, collection: CollectionInfo) -> Table:
@@ -248,19 +296,9 @@ class ChromaBackend:
         return table
 
     @staticmethod
-    def _matching(table: Table, ids: Sequence[str] | None, where: Filter | None) -> list[str]:
-        """The ids that match: in the order given, or in ascending order."""
-        found = table.ids(table.select(where), within=ids)
-        if ids is None:
-            return sorted(found)
-        matching = set(found)
-        return [id for id in ids if id in matching]
-
-
-def _records(ids: Sequence[str], found: Mapping[str, Stored]) -> list[Record]:
-    records: list[Record] = []
-    for id in ids:
-        if (stored := found.get(id)) is not None:
-            document, metadata = stored.decoded()
-            records.append(Record(id, document, stored.embedding, metadata))
-    return records
+    def _ranked(
+        table: Table, queries: FloatArray, k: int, selection: Selection, exact: bool | None, include_embeddings: bool
+    ) -> list[Ranking]:
+        if table.info.spec.index is None:
+            exact = True
+        return _search.search(table, queries, k, selection, exact=exact, include_embeddings=include_embeddings)

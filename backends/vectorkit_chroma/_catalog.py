@@ -4,7 +4,8 @@ import json
 from dataclasses import asdict
 from typing import Any, Final
 
-from vectorkit.errors import CollectionMismatchError
+from vectorkit.errors import CollectionMismatchError, UnsupportedError
+from vectorkit.indexes import HNSW, IVFFlat, index_text, read_index
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
 from vectorkit_chroma._client import Client, RawCollection
 
@@ -24,12 +25,27 @@ def configuration(spec: CollectionSpec) -> dict[str, Any]:
     written when the process dies breaks its collection for good, and one that Chroma drops from its cache, which holds
     a fifth of the process's file handles, would come back as of its last writing.
     """
-    return {"hnsw": {"space": spec.metric, "sync_threshold": 10**9}}
+    return {"hnsw": {"space": spec.metric, "sync_threshold": 10**9, **_graph(spec)}}
+
+
+def _graph(spec: CollectionSpec) -> dict[str, int]:
+    """The settings of the graph, those that differ from the default; the others are Chroma's own."""
+    index = HNSW() if spec.index is None else spec.index
+    if isinstance(index, IVFFlat) or index.quantization is not None:
+        raise UnsupportedError(f"Chroma's index is HNSW of the vectors themselves, not {index!r}; use index='hnsw'")
+    default = HNSW()
+    settings = {
+        "max_neighbors": (index.m, default.m),
+        "ef_construction": (index.ef_construction, default.ef_construction),
+        "ef_search": (index.ef_search, default.ef_search),
+    }
+    return {name: given for name, (given, usual) in settings.items() if given is not None and given != usual}
 
 
 def metadata_of(spec: CollectionSpec) -> dict[str, str]:
     """The metadata of Chroma's collection."""
-    return {_KEY: json.dumps({"schema": _SCHEMA, **asdict(spec)}, ensure_ascii=False)}
+    stored = {"schema": _SCHEMA, **asdict(spec), "index": index_text(spec.index)}
+    return {_KEY: json.dumps(stored, ensure_ascii=False)}
 
 
 def is_ours(raw: RawCollection) -> bool:
@@ -56,7 +72,8 @@ def info_of(raw: RawCollection) -> CollectionInfo:
             "use the version of vectorkit that made it"
         )
     embedder = stored.pop("embedder")
-    spec = CollectionSpec(**stored, embedder=None if embedder is None else EmbedderIdentity(**embedder))
+    index = read_index(stored.pop("index"))
+    spec = CollectionSpec(**stored, embedder=None if embedder is None else EmbedderIdentity(**embedder), index=index)
     return CollectionInfo(spec, generation=str(raw.id), location=f"Chroma collection {raw.id}")
 
 

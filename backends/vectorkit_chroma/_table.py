@@ -5,8 +5,8 @@ import time
 from array import array
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, Final, TypeVar
-from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -15,9 +15,12 @@ from vectorkit.filters import Contains, Filter, evaluate, walk
 from vectorkit.types import CollectionInfo, FloatArray
 from vectorkit_chroma._client import Connection, RawCollection
 from vectorkit_chroma._codec import SIGNATURE, Row, Signature, decode, read_signature
+from vectorkit_chroma._counted import Counted
 from vectorkit_chroma._errors import is_index_lost, mapped
 from vectorkit_chroma._filters import MAX_SIGNATURES, plan
 from vectorkit_chroma._found import EVERYTHING, Found, Selection, Stored, chunks
+from vectorkit_chroma._stamps import Stamps
+from vectorkit_chroma._text import Texts
 
 __all__ = ["PAGE", "Table", "gone"]
 
@@ -37,18 +40,6 @@ _NOTHING: Final = {SIGNATURE: ""}
 T = TypeVar("T")
 
 
-class _Counted:
-    """The number of records of a collection when it was last known, and when (`time.monotonic`) it was counted."""
-
-    def __init__(self) -> None:
-        self.records: int | None = None
-        self.when = 0.0
-
-
-_shared_counts: WeakValueDictionary[str, _Counted] = WeakValueDictionary()
-_shared_lock = threading.Lock()
-
-
 class Table:
     """One collection of Chroma, by its UUID.
 
@@ -63,10 +54,10 @@ class Table:
         self.raw = raw
         self.info = info
         self.write_lock = threading.RLock()
-        self._counted = _Counted()
-        if not connection.exclusive:  # stores that reach one collection through several clients share what they know
-            with _shared_lock:
-                self._counted = _shared_counts.setdefault(info.generation, self._counted)
+        self.stamps = Stamps(exclusive=connection.exclusive)
+        self.writes = 0  # changes with every write of this process, after it
+        # Stores that reach one collection through several clients share what they know.
+        self._counted = Counted() if connection.exclusive else Counted.shared(info.generation)
         self._place = f"collection {info.name!r} of {connection.place}"
         self._signatures: dict[str, Signature] = {}
 
@@ -139,9 +130,17 @@ class Table:
                 nonlocal change
                 change += more
 
-            yield report
-            if self.connection.exclusive:
-                self._counted.records = before + change
+            try:
+                yield report
+                if self.connection.exclusive:
+                    self._counted.records = before + change
+            finally:
+                self.writes += 1
+
+    @cached_property
+    def texts(self) -> Texts:
+        """The words of the documents; made when first asked for, as that loads the stemmers."""
+        return Texts(self)
 
     # --- reading ----------------------------------------------------------------------------------------------
 
@@ -152,6 +151,13 @@ class Table:
             for page in chunks(ids, PAGE)
             for id in self.call("reading", self.raw.get, ids=list(page), include=[])["ids"]
         ]
+
+    def everything(self, where: dict[str, Any] | None) -> list[tuple[str, Row, str | None]]:
+        """Ids, rows and texts of all records that match, as of one moment, which pages would not be."""
+        given = {} if where is None else {"where": where}
+        result = self._read(self.raw.get, include=["documents", "metadatas"], **given)
+        found = zip(result["ids"], result["metadatas"] or (), result["documents"] or (), strict=True)
+        return [(id, row, text) for id, row, text in found if row]
 
     def rows(self, ids: Sequence[str]) -> dict[str, Row]:
         """The rows of those of the ids that are stored."""

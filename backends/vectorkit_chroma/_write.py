@@ -202,8 +202,15 @@ class _Writer:
             for index in np.flatnonzero(norms > LARGEST_UNMARKED_NORM).tolist():
                 rows[index][BIG_NORM] = 1
 
-    def _call(self, method: Callable[..., object], ids: list[str], **columns: Any) -> None:
-        self._table.call("writing to", method, ids=ids, **columns)
+    def _call(self, method: Callable[..., object], ids: list[str], metadatas: list[Row], **columns: Any) -> None:
+        stamp = self._table.stamps.next()
+        try:
+            self._table.call(
+                "writing to", method, ids=ids, metadatas=[{**row, **stamp} for row in metadatas], **columns
+            )
+        except BaseException:
+            self._table.stamps.renew()
+            raise
         self._written.extend(ids)
 
     @contextmanager

@@ -10,20 +10,24 @@ from psycopg_pool import ConnectionPool
 
 from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
+from vectorkit.indexes import Index, IndexProgress, IVFFlat
 from vectorkit.types import (
     Batch,
     Capabilities,
     CollectionInfo,
     CollectionSpec,
+    Explanation,
     FloatArray,
     Patch,
     Ranking,
     Record,
 )
-from vectorkit_pgvector import _reading, _search, _writing
+from vectorkit_pgvector import _explain, _index_sql, _reading, _search, _writing
 from vectorkit_pgvector._catalog import Catalog
 from vectorkit_pgvector._errors import translated
-from vectorkit_pgvector._sessions import Sessions
+from vectorkit_pgvector._indexing import Indexing
+from vectorkit_pgvector._sessions import Session, Sessions
+from vectorkit_pgvector._sizes import Sizes
 from vectorkit_pgvector._sources import CallersConnection, CallersPool, OwnPool, Source, check_url, describe
 from vectorkit_pgvector._sql import Table
 
@@ -64,6 +68,8 @@ class PgVectorBackend:
         self._source, self._shown = _source(url, pool, connection)
         self._sessions = Sessions(self._source)
         self._catalog = Catalog(schema)
+        self._sizes = Sizes()
+        self._indexing = Indexing(self._sessions, self._catalog)
 
     @classmethod
     def from_url(cls, url: str) -> "PgVectorBackend":
@@ -122,7 +128,7 @@ class PgVectorBackend:
         with translated(collection, passing=source.failures):
             table = self._table(collection)
             try:
-                self._sessions.write(lambda session: _writing.add(session, table, source), repeatable=source.repeatable)
+                self._load(collection, table, source, _writing.add)
             except errors.UniqueViolation as error:
                 if error in source.failures:
                     raise
@@ -136,7 +142,7 @@ class PgVectorBackend:
         source = _writing.Input(batches)
         with translated(collection, passing=source.failures):
             table = self._table(collection)
-            self._sessions.write(lambda session: _writing.upsert(session, table, source), repeatable=source.repeatable)
+            self._load(collection, table, source, _writing.upsert)
 
     def update(self, collection: CollectionInfo, patches: Sequence[Patch]) -> None:
         """See `VectorBackend.update`."""
@@ -209,7 +215,10 @@ class PgVectorBackend:
         """See `VectorBackend.delete`."""
         with translated(collection):
             table = self._table(collection)
-            return self._sessions.write(lambda session: _writing.delete(session, table, ids, where))
+            try:
+                return self._sessions.write(lambda session: _writing.delete(session, table, ids, where))
+            finally:
+                self._sizes.deleted()
 
     def search(
         self,
@@ -222,17 +231,115 @@ class PgVectorBackend:
         include_embeddings: bool = False,
     ) -> list[Ranking]:
         """See `VectorBackend.search`."""
+        return self._search(collection, queries, k, where, exact, include_embeddings, None)
+
+    def create_index(
+        self,
+        collection: CollectionInfo,
+        index: Index,
+        *,
+        progress: Callable[[IndexProgress], object] | None = None,
+    ) -> CollectionInfo:
+        """See `IndexedBackend.create_index`.
+
+        The table stays in use meanwhile (`CREATE INDEX CONCURRENTLY`), but for a transaction of the caller's: there
+        other writers wait until it ends.
+        """
+        with translated(collection):
+            return self._indexing.create(collection, self._table(collection), index, progress, again=False)
+
+    def drop_index(self, collection: CollectionInfo) -> CollectionInfo:
+        """See `IndexedBackend.drop_index`."""
+        with translated(collection):
+            return self._indexing.drop(collection, self._table(collection))
+
+    def reindex(
+        self, collection: CollectionInfo, *, progress: Callable[[IndexProgress], object] | None = None
+    ) -> CollectionInfo:
+        """See `IndexedBackend.reindex`."""
+        with translated(collection):
+            index = collection.spec.index
+            assert index is not None, "the facade asks for no index to be built anew where there is none"
+            return self._indexing.create(collection, self._table(collection), index, progress, again=True)
+
+    def search_tuned(
+        self,
+        collection: CollectionInfo,
+        queries: FloatArray,
+        k: int,
+        *,
+        effort: int,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        include_embeddings: bool = False,
+    ) -> list[Ranking]:
+        """See `IndexedBackend.search_tuned`."""
+        return self._search(collection, queries, k, where, exact, include_embeddings, effort)
+
+    def explain(
+        self,
+        collection: CollectionInfo,
+        query: FloatArray,
+        k: int,
+        *,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        effort: int | None = None,
+    ) -> Explanation:
+        """See `IndexedBackend.explain`: each statement runs twice, under `EXPLAIN ANALYZE` and for its rows."""
         with translated(collection):
             table = self._table(collection)
-            requests = [_search.Request(query, k, where, exact, include_embeddings) for query in queries]
+            settings = self._settings(table, k, exact, effort)
+            request = _search.Request(query, k, where, exact, False)
             return self._sessions.read(
-                lambda session: [_search.search(session, table, request) for request in requests],
-                settings=_search.index_settings(k) if exact is not True and table.index_serves else {},
+                lambda session: _explain.explain(session, table, request, settings), settings=settings
             )
 
     def close(self) -> None:
         """See `VectorBackend.close`. A pool or connection of the caller's stays open."""
         self._sessions.close()
+
+    def _load(
+        self,
+        collection: CollectionInfo,
+        table: Table,
+        source: _writing.Input,
+        write: Callable[[Session, Table, _writing.Input], None],
+    ) -> None:
+        def work(session: Session) -> None:
+            write(session, table, source)
+            self._indexing.settle(session, collection, table)
+
+        self._sessions.write(work, repeatable=source.repeatable)
+
+    def _search(
+        self,
+        collection: CollectionInfo,
+        queries: FloatArray,
+        k: int,
+        where: Filter | None,
+        exact: bool | None,
+        include_embeddings: bool,
+        effort: int | None,
+    ) -> list[Ranking]:
+        with translated(collection):
+            table = self._table(collection)
+            requests = [_search.Request(query, k, where, exact, include_embeddings) for query in queries]
+            return self._sessions.read(
+                lambda session: _search.search(session, table, requests, self._sizes),
+                settings=self._settings(table, k, exact, effort),
+            )
+
+    def _settings(self, table: Table, k: int, exact: bool | None, effort: int | None) -> dict[str, str]:
+        """The settings of the session that a search needs."""
+        index = table.spec.index
+        if exact is True or not _index_sql.serves(table):
+            return {}
+        lists = 1
+        if isinstance(index, IVFFlat) and not (effort or index.probes):
+            built = self._sessions.read(lambda session: session.rows(_index_sql.lists(table)))
+            lists = built[0][0] if built else 1
+        return _search.index_settings(k, index, effort, lists)
 
     def _table(self, collection: CollectionInfo) -> Table:
         return self._catalog.known_table(collection) or self._sessions.read(

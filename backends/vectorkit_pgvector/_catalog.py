@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any, Final
 
 from psycopg import errors
@@ -15,7 +15,9 @@ from vectorkit.errors import (
     CollectionNotFoundError,
     UnsupportedError,
 )
+from vectorkit.indexes import Index, index_text, read_index
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
+from vectorkit_pgvector import _index_sql
 from vectorkit_pgvector._sessions import Session
 from vectorkit_pgvector._sql import Facts, Statement, Table, create_table, quote, table_name
 
@@ -28,7 +30,8 @@ _LOCK: Final = 0x766B_0001
 """Held while the extension, the schema or the registry is made: `IF NOT EXISTS` alone fails when two do so at once."""
 
 _COLUMNS: Final = (
-    "name, generation, metric, dimension, embedder::text, language, text_index, vector_index, schema_version"
+    "name, generation, metric, dimension, embedder::text, language, text_index, vector_index, columns::text, "
+    "schema_version"
 )
 
 
@@ -100,7 +103,8 @@ class Catalog:
                     "generation bigint GENERATED ALWAYS AS IDENTITY, "
                     "table_name text GENERATED ALWAYS AS ('vk_' || name || '_' || generation::text) STORED, "
                     "metric text NOT NULL, dimension integer NOT NULL, embedder jsonb, language text NOT NULL, "
-                    "text_index boolean NOT NULL, vector_index text NOT NULL, schema_version integer NOT NULL, "
+                    "text_index boolean NOT NULL, vector_index text NOT NULL, columns json NOT NULL, "
+                    "schema_version integer NOT NULL, "
                     "created_at timestamptz NOT NULL DEFAULT now())"
                 )
             )
@@ -137,13 +141,14 @@ class Catalog:
 
     def create(self, session: Session, spec: CollectionSpec) -> CollectionInfo:
         """See `VectorBackend.create_collection`."""
+        _index_sql.check(spec)
         facts = self._prepare(session)
         rows = session.rows(
             Statement(
                 f"INSERT INTO {self._registry} "
-                "(name, metric, dimension, embedder, language, text_index, vector_index, schema_version) VALUES ("
-                "$1::text, $2::text, $3::int, $4::text::jsonb, $5::text, $6::bool, $7::text, $8::int) "
-                "ON CONFLICT (name) DO NOTHING RETURNING generation",
+                "(name, metric, dimension, embedder, language, text_index, vector_index, columns, schema_version) "
+                "VALUES ($1::text, $2::text, $3::int, $4::text::jsonb, $5::text, $6::bool, $7::text, $8::json, "
+                "$9::int) ON CONFLICT (name) DO NOTHING RETURNING generation",
                 [
                     spec.name,
                     spec.metric,
@@ -151,7 +156,8 @@ class Catalog:
                     None if spec.embedder is None else json.dumps(asdict(spec.embedder), ensure_ascii=False),
                     spec.language,
                     spec.text_index,
-                    spec.index,
+                    index_text(spec.index),
+                    json.dumps(dict(spec.columns), ensure_ascii=False),
                     _SCHEMA_VERSION,
                 ],
             )
@@ -185,6 +191,26 @@ class Catalog:
             raise _not_found(name)
         session.run(Statement(f"DROP TABLE IF EXISTS {info.location}"))
 
+    def wanted_index(self, session: Session, collection: CollectionInfo) -> Index | None:
+        """The index that the collection is to have, as it is stored now: another process may have changed it."""
+        wanted = f"SELECT vector_index FROM {self._registry} WHERE name = $1::text AND generation = $2::bigint"
+        rows = session.rows(Statement(wanted, [collection.name, int(collection.generation)]))
+        return read_index(rows[0][0]) if rows else None
+
+    def set_index(self, session: Session, collection: CollectionInfo, index: Index | None) -> CollectionInfo:
+        """Store which index the collection is to have.
+
+        Raises:
+            CollectionNotFoundError: The collection was dropped.
+        """
+        changed = Statement(
+            f"UPDATE {self._registry} SET vector_index = $3::text WHERE name = $1::text AND generation = $2::bigint",
+            [collection.name, int(collection.generation), index_text(index)],
+        )
+        if not session.run(changed):
+            raise _not_found(collection.name)
+        return replace(collection, spec=replace(collection.spec, index=index))
+
     @property
     def _select(self) -> str:
         return f"SELECT {_COLUMNS} FROM {self._registry}"
@@ -195,14 +221,15 @@ class Catalog:
         return [self._decode(row) for row in session.rows(statement)]
 
     def _decode(self, row: tuple[Any, ...]) -> CollectionInfo:
-        name, generation, metric, dimension, embedder, language, text_index, vector_index, version = row
+        name, generation, metric, dimension, embedder, language, text_index, vector_index, columns, version = row
         if version > _SCHEMA_VERSION:
             raise BackendError(
                 f"collection {name!r} was made by a newer release of vectorkit (its tables are of version {version}, "
                 f"this release knows {_SCHEMA_VERSION}); update vectorkit-db"
             )
         identity = None if embedder is None else _identity(json.loads(embedder))
-        spec = CollectionSpec(name, metric, dimension, identity, vector_index, text_index, language)
+        index, typed = read_index(vector_index), json.loads(columns)
+        spec = CollectionSpec(name, metric, dimension, identity, index, text_index, language, typed)
         return self._info(spec, generation)
 
     def _info(self, spec: CollectionSpec, generation: int) -> CollectionInfo:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
@@ -40,6 +39,7 @@ _JSONB_OID: Final = 3802
 _JSONB_VERSION: Final = b"\x01"
 _NULL: Final = b"\xff\xff\xff\xff"
 _VECTOR_HEADER: Final = 4  # bytes before the numbers
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode  # made once: `json.dumps` makes one a call for this option
 _LARGE_FLOAT: Final = 1e16  # from here on, `repr` of a float uses an exponent
 
 
@@ -76,7 +76,7 @@ def load_vectors(sent: Sequence[bytes], dimension: int) -> FloatArray:
     return words[:, 1:].astype(np.float32)  # the first word of a row is its header
 
 
-def _vector_fields(vectors: FloatArray) -> NDArray[np.void]:
+def _vector_fields(vectors: FloatArray) -> memoryview:
     """Each vector as a field with its length before it, as arrays and COPY both have it."""
     count, dimension = vectors.shape
     layout = np.dtype([("length", ">i4"), ("dimension", ">i2"), ("unused", ">i2"), ("values", ">f4", (dimension,))])
@@ -85,7 +85,7 @@ def _vector_fields(vectors: FloatArray) -> NDArray[np.void]:
     fields["dimension"] = dimension
     fields["unused"] = 0
     fields["values"] = vectors
-    return fields
+    return fields.data
 
 
 # --- arrays, for unnest -----------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def _vector_fields(vectors: FloatArray) -> NDArray[np.void]:
 
 def vector_array(vectors: FloatArray, oid: int) -> Binary:
     """A `vector[]`; `oid` is that of the type `vector`, which differs between databases."""
-    return Binary(_array_header(len(vectors), oid) + _vector_fields(vectors).tobytes())
+    return Binary(b"".join((_array_header(len(vectors), oid), _vector_fields(vectors))))
 
 
 def text_array(values: Sequence[str | None]) -> Binary:
@@ -124,8 +124,7 @@ def copy_rows(
     ids: Sequence[str], documents: Sequence[str | None], metadatas: Sequence[Metadata], vectors: FloatArray
 ) -> bytes:
     """Rows of id, document, metadata and embedding as COPY BINARY has them."""
-    size = 8 + 4 * vectors.shape[1]
-    embeddings = memoryview(_vector_fields(vectors).tobytes())
+    embeddings = _vector_fields(vectors)
     parts: list[bytes | memoryview] = []
     for row, (id, document, metadata) in enumerate(zip(ids, documents, metadatas, strict=True)):
         parts += (
@@ -133,7 +132,7 @@ def copy_rows(
             _field(id.encode()),
             _NULL if document is None else _field(document.encode()),
             _field(_JSONB_VERSION + dump_json(metadata).encode()),
-            embeddings[row * size : (row + 1) * size],
+            embeddings[row : row + 1],
         )
     return b"".join(parts)
 
@@ -147,7 +146,7 @@ def dump_json(value: Json) -> str:
     `jsonb` keeps numbers as decimals: `1.0` comes back with its fraction, so as a float, but `1e+16` as
     `10000000000000000`, so as an int. Such floats are therefore written out, `10000000000000000.0`.
     """
-    text = json.dumps(value, ensure_ascii=False)
+    text = _encode(value)
     return _write_out(value) if "e+" in text else text
 
 
@@ -155,11 +154,11 @@ def _write_out(value: Json) -> str:
     if isinstance(value, float) and abs(value) >= _LARGE_FLOAT:
         return f"{int(value)}.0"
     if isinstance(value, dict):
-        pairs = (f"{json.dumps(key, ensure_ascii=False)}: {_write_out(item)}" for key, item in value.items())
+        pairs = (f"{_encode(key)}: {_write_out(item)}" for key, item in value.items())
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_write_out, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return _encode(value)
 
 
 def load_metadata(text: str) -> Metadata:

@@ -34,9 +34,9 @@ def get(
 def page(
     session: Session, table: Table, *, where: Filter | None, after: str | None, size: int, include_embeddings: bool
 ) -> list[Record]:
-    """At most `size` records that follow an id."""
+    """At most `size` records that follow an id; they are made here while the server still sends others."""
     statement = _sql.page(table, where, after=after, limit=size, include_embeddings=include_embeddings)
-    return [_record(row) for row in session.rows(statement)]
+    return [_record(row) for row in session.stream(statement)]
 
 
 def count(session: Session, table: Table, where: Filter | None) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from vectorkit.filters import Filter
 from vectorkit.ranking import EXACT_LIMIT, float32_error
 from vectorkit.types import FloatArray
+from vectorkit_pgvector import _index_sql
 from vectorkit_pgvector._codec import vector
 from vectorkit_pgvector._filters import condition
 from vectorkit_pgvector._sql import Statement, Table
@@ -58,18 +59,20 @@ def largest_key(table: Table, query: FloatArray, distance: float) -> float:
 def exact(table: Table, query: FloatArray, where: Filter | None, limit: int) -> Statement:
     """The first `limit` of all rows that match, by key and id."""
     parameters: list[Any] = [vector(query)]
-    ordered = _by_key(table, query, condition(where, parameters), limit, parameters)
+    ordered = _by_key(table, query, condition(where, parameters, table.columns), limit, parameters)
     return Statement(f"SELECT {_columns(table)}, 0 FROM {ordered}", parameters, None if where is None else False)
 
 
-def exact_or_index(table: Table, query: FloatArray, where: Filter | None, limit: int, candidates: int) -> Statement:
+def exact_or_index(
+    table: Table, query: FloatArray, where: Filter | None, limit: int, k: int, candidates: int
+) -> Statement:
     """As `exact` if few enough rows match, else as `index`; in one round trip, and one snapshot.
 
     One more row always comes back, whose id is empty and whose total says whether it was the former (0 or 1).
     The part that is not needed is not begun: its condition has no column, and is tested first ("One-Time Filter").
     """
     parameters: list[Any] = [vector(query)]
-    matching = condition(where, parameters)
+    matching = condition(where, parameters, table.columns)
     if where is None:
         counted, chosen = f"SELECT FROM {table.name} LIMIT {EXACT_LIMIT + 1}", "(SELECT few FROM probe)"
         probe = f"SELECT count(*) <= {EXACT_LIMIT} AS few FROM ({counted}) AS matching"
@@ -78,7 +81,7 @@ def exact_or_index(table: Table, query: FloatArray, where: Filter | None, limit:
         probe = f"SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(place) AS places FROM ({counted}) AS matching"
         chosen = "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])"
     few = _by_key(table, query, chosen, limit, parameters)
-    many = _by_index(table, f"(SELECT NOT few FROM probe) AND {matching}", limit, candidates)
+    many = _by_index(table, f"(SELECT NOT few FROM probe) AND {matching}", k, candidates)
     return Statement(
         f"WITH probe AS MATERIALIZED ({probe}) "
         f"SELECT {_columns(table)}, 0 FROM {few} UNION ALL {many} "
@@ -88,17 +91,17 @@ def exact_or_index(table: Table, query: FloatArray, where: Filter | None, limit:
     )
 
 
-def index(table: Table, query: FloatArray, where: Filter | None, limit: int, candidates: int) -> Statement:
-    """The first `limit` of `candidates` rows that the index gives."""
+def index(table: Table, query: FloatArray, where: Filter | None, k: int, candidates: int) -> Statement:
+    """The first k of `candidates` rows that the index gives."""
     parameters: list[Any] = [vector(query)]
-    text = _by_index(table, condition(where, parameters), limit, candidates)
+    text = _by_index(table, condition(where, parameters, table.columns), k, candidates)
     return Statement(text, parameters, None if where is None else False)
 
 
 def within(table: Table, query: FloatArray, where: Filter | None, k: int, largest: float) -> Statement:
     """All rows that match whose key is at most `largest`; of those with the same vector, the first k by id."""
     parameters: list[Any] = [vector(query)]
-    matching = condition(where, parameters)
+    matching = condition(where, parameters, table.columns)
     parameters.append(largest)
     bound = f"${len(parameters)}::float8"
     return Statement(
@@ -133,10 +136,14 @@ def _by_key(table: Table, query: FloatArray, matching: str, limit: int, paramete
     )
 
 
-def _by_index(table: Table, matching: str, limit: int, candidates: int) -> str:
-    """What an iterative scan gives is not quite in order, so more is asked for than needed, and sorted."""
+def _by_index(table: Table, matching: str, k: int, candidates: int) -> str:
+    """What an iterative scan gives is not quite in order, so more is asked for than needed, and sorted.
+
+    The key is that of the vectors, whatever the index holds.
+    """
+    near = _index_sql.distance(table, f"$1::{table.vector}")
     return (
         f"(SELECT {_columns(table)}, total FROM (SELECT *, count(*) OVER () AS total FROM "
         f"(SELECT {_STORED}, {_distance(table)} AS key FROM {table.name} WHERE {matching} "
-        f"ORDER BY {_distance(table)} LIMIT {candidates}) AS candidates) AS counted ORDER BY key, id LIMIT {limit})"
+        f"ORDER BY {near} LIMIT {candidates}) AS candidates) AS counted ORDER BY key, id LIMIT {k})"
     )

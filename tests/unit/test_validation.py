@@ -171,6 +171,19 @@ def test_vectors_become_one_contiguous_array_of_float32() -> None:
         assert array.shape == (len(given), 2)
 
 
+def test_a_list_of_floats_becomes_what_numpy_makes_of_it() -> None:
+    """2.3 Rounded to the nearest, subnormal numbers too; a list that also holds other numbers likewise."""
+    random = np.random.default_rng(2)
+    usual = random.normal(size=(300, 7)) * 10.0 ** random.integers(-46, 14, size=(300, 7))
+    for rows in (usual.tolist(), [tuple(row) for row in usual.tolist()], list(usual), usual):
+        assert as_vectors(rows, 7, "l2", what).tobytes() == usual.astype(np.float32).tobytes()
+    mixed: list[Any] = [[0.1, 2], (np.float16(0.3), 0.1), np.array([1, 2**40]), [2**40 + 1, -0.0]]
+    assert as_vectors(mixed, 2, "l2", what).tobytes() == np.array(mixed, dtype=np.float32).tobytes()
+    for beyond in ([1.0, 1e39], (1e300, 0.0), [1, 1e39], [1, 10**39], [1, 10**400]):
+        with pytest.raises(InvalidVectorError, match=r"vector 1 holds .*beyond float32"):
+            as_vectors([[1.0, 2.0], beyond], 2, "l2", what)
+
+
 def test_the_message_names_the_vector_that_is_wrong() -> None:
     """8.3 And not its numbers."""
     rows = np.ones((5, 3), dtype=np.float32)
@@ -186,7 +199,7 @@ def test_the_message_names_the_vector_that_is_wrong() -> None:
     with pytest.raises(InvalidVectorError, match=r"vector 3 has norm 0; cosine has no meaning .*no direction"):
         as_vectors(rows, 3, "cosine", what)
     assert np.array_equal(as_vectors(rows, 3, "l2", what), rows)
-    with pytest.raises(DimensionMismatchError, match="vector 1 has 2 dimensions, the collection 3"):
+    with pytest.raises(DimensionMismatchError, match="vector 1 has 2 dimensions, expected are 3"):
         as_vectors([[1, 2, 3], [1, 2]], 3, "l2", what)
     with pytest.raises(InvalidVectorError, match="vector 0 holds bool, str; expected real numbers"):
         as_vectors([[True, "x", 1.0]], 3, "l2", what)
@@ -276,6 +289,22 @@ def test_a_metadata_message_names_record_key_and_type() -> None:
         as_metadata({"n": [2**63]}, "r1")
     with pytest.raises(InvalidMetadataError, match=r"record 'r1', key '_vk': .*does not begin with"):
         as_metadata({"_vk": 1}, "r1")
+
+
+def test_a_key_that_was_taken_once_is_checked_again_if_it_is_another() -> None:
+    """2.5 Equal keys of other types are not the key that was checked."""
+
+    class Chameleon(str):
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return hash("fine")
+
+    for _ in range(2):
+        assert as_metadata({"fine": np.float32(0.5), "other": np.str_("é")}, "a") == {"fine": 0.5, "other": "é"}
+        with pytest.raises(InvalidMetadataError, match="does not begin with"):
+            as_metadata({Chameleon("$fine"): 1}, "a")
 
 
 def test_a_list_that_holds_itself_is_refused() -> None:

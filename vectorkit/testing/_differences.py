@@ -15,9 +15,12 @@ from vectorkit.errors import (
     UnsupportedError,
 )
 from vectorkit.filters import parse
+from vectorkit.indexes import HNSW, IndexChoice, IVFFlat, as_index
+from vectorkit.protocol import IndexedBackend
 from vectorkit.store import VectorStore
-from vectorkit.testing._asserts import assert_refused, contents, ids_of
+from vectorkit.testing._asserts import assert_refused, assert_same_hits, contents, ids_of
 from vectorkit.testing._fixtures import Fixtures, StoreFactory, TextEmbedder
+from vectorkit.testing._search import ranking
 from vectorkit.types import Batch, CollectionSpec
 
 __all__ = ["DifferenceRules"]
@@ -44,6 +47,53 @@ class DifferenceRules(Fixtures):
             assert_refused(CollectionNotFoundError, backend.open_collection, "docs")
         assert backend.create_collection(replace(spec, name="plain", text_index=False)).spec.text_index is False
 
+    def test_an_index_is_made_as_asked_for_or_refused(self, store: VectorStore) -> None:
+        """9.2 Whichever is taken is stored, makes no difference to a few records, and never another takes its place."""
+        choices: list[IndexChoice] = [
+            *("hnsw", "ivfflat", "none"),
+            *(HNSW(m=8, ef_construction=40, ef_search=50), IVFFlat(lists=3, probes=2)),
+            *(HNSW(quantization="half"), HNSW(quantization="binary"), IVFFlat(quantization="half")),
+        ]
+        vectors = np.random.default_rng(92).normal(size=(30, 8)).astype(np.float32)
+        ids = [f"{at:02}" for at in range(30)]
+        for at, index in enumerate(choices):
+            try:
+                docs = store.create_collection(f"docs-{at}", dimension=8, index=index)
+            except UnsupportedError:
+                assert index != "hnsw"
+                assert_refused(CollectionNotFoundError, store.get_collection, f"docs-{at}")
+                continue
+            assert docs.info().spec.index == as_index(index)
+            assert store.get_collection(f"docs-{at}").info() == docs.info()
+            docs.add(ids=ids, embeddings=vectors)
+            assert_same_hits(
+                docs.search(vectors[3], 7), ranking("cosine", vectors[3], ids, vectors), 7, "cosine", vectors[3]
+            )
+        assert_refused(
+            UnsupportedError,
+            store.create_collection,
+            "signs",
+            dimension=8,
+            metric="l2",
+            index=HNSW(quantization="binary"),
+        )
+
+    def test_an_index_is_changed_or_that_is_refused(self, store: VectorStore) -> None:
+        """9.2 While there are records; what a collection is opened with anew is what it was given last."""
+        docs = store.create_collection("docs", dimension=2, metric="l2", index="none")
+        docs.add(ids=["a", "b"], embeddings=[[0, 0], [1, 0]])
+        if isinstance(store.backend, IndexedBackend):
+            docs.create_index(HNSW(m=8))
+            assert docs.info().spec.index == HNSW(m=8)
+            assert store.get_collection("docs").info() == docs.info() == store.list_collections()[0]
+            docs.drop_index()
+            assert docs.info().spec.index is None
+            assert store.get_collection("docs").info() == docs.info()
+        for change in (docs.reindex, docs.create_index, docs.drop_index):
+            if change == docs.reindex or not isinstance(store.backend, IndexedBackend):
+                assert_refused(UnsupportedError, change)
+        assert ids_of(docs.search([0, 0])) == ["a", "b"]
+
     def test_a_search_says_whether_it_was_exact(self, store: VectorStore) -> None:
         """9.1 It is with `exact=True`, with few records, and always where there is no index to use."""
         info = store.create_collection("docs", dimension=2, metric="l2").info()
@@ -53,9 +103,11 @@ class DifferenceRules(Fixtures):
         for where in (None, parse({"v": {"$gte": 7}})):
             for exact in (None, True):
                 (found,) = store.backend.search(info, vectors[:1], 5, where=where, exact=exact)
-                assert found.exact
+                assert found.exact, f"a search with exact={exact} among 30 records was not exact"
             (found,) = store.backend.search(info, vectors[:1], 5, where=where, exact=False)
-            assert found.exact or store.backend.capabilities.approximate_search
+            assert found.exact or store.backend.capabilities.approximate_search, (
+                "capabilities.approximate_search is False, but a search was not exact"
+            )
 
     def test_many_threads_write_and_read_one_collection(self, store: VectorStore) -> None:
         """9.3 Nothing is lost, nothing raises, and no reader sees half a record."""
@@ -148,9 +200,9 @@ class DifferenceRules(Fixtures):
         first.close()
         second = open_store()
         if not lasts:
-            assert second.list_collections() == []
+            assert second.list_collections() == [], "capabilities.persistent is False, but what was written is there"
             return
-        assert second.list_collections() == [info]
+        assert second.list_collections() == [info], "capabilities.persistent is True, but what was written is gone"
         again = second.get_collection("docs", embedder=embedder)
         assert contents(again) == written
         assert again.search("text 9") == found
@@ -168,6 +220,9 @@ class DifferenceRules(Fixtures):
             assert first.get_collection("docs").count() == 1
             return
         second = open_store()
+        first.create_collection("seen", dimension=2)
+        seen = [info.name for info in second.list_collections()]
+        assert seen == ["seen"], "capabilities.multi_process is True, but two that are open are not the same store"
         here = first.create_collection("docs", dimension=2, metric="l2")
         there = second.get_collection("docs")
         assert here.info() == there.info()
@@ -194,6 +249,8 @@ class DifferenceRules(Fixtures):
             assert [info.name for info in first.list_collections()] == ["docs"]
             return
         second = open_store()
-        assert second.list_collections() == []
+        assert second.list_collections() == [], (
+            "capabilities.persistent and multi_process are False, but two stores share what they hold"
+        )
         second.create_collection("docs", dimension=3)
         assert (first.get_collection("docs").count(), second.get_collection("docs").count()) == (1, 0)

@@ -97,6 +97,7 @@ class ErrorRules(Fixtures):
             refused(plane.delete, value)
             refused(store.create_collection, "docs", embedder=value)
             refused(store.create_collection, "docs", dimension=2, index=value)
+            refused(plane.create_index, value)
             if not isinstance(value, bool):
                 refused(store.create_collection, "docs", dimension=2, text_index=value)
                 refused(plane.update, ids=["a"], metadatas=[{}], merge=value)

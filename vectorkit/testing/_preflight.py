@@ -7,8 +7,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from vectorkit.protocol import TextSearchBackend, VectorBackend
-from vectorkit.types import Capabilities
+from vectorkit.errors import UnsupportedError
+from vectorkit.protocol import IndexedBackend, TextSearchBackend, VectorBackend
+from vectorkit.types import Capabilities, CollectionSpec
 
 __all__ = ["Preflight", "PreflightError", "protocol_problems"]
 
@@ -23,13 +24,16 @@ class PreflightError(Exception):
 def protocol_problems(backend: object) -> list[str]:
     """Return in what an object differs from the protocol: names, kinds and defaults of arguments, and properties.
 
-    The protocol is `VectorBackend`, or `TextSearchBackend` if the object's capabilities say `text_search`.
+    The protocol is `VectorBackend`, or `TextSearchBackend` if the object's capabilities say `text_search`, and
+    `IndexedBackend` if the object has a method `create_index`.
     """
     problems: list[str] = []
     capabilities: object = getattr(backend, "capabilities", None)
     text_search = isinstance(capabilities, Capabilities) and capabilities.text_search
-    protocol = TextSearchBackend if text_search else VectorBackend
-    for name, wanted in inspect.getmembers(protocol, inspect.isfunction):
+    methods = dict(inspect.getmembers(TextSearchBackend if text_search else VectorBackend, inspect.isfunction))
+    if hasattr(backend, "create_index"):
+        methods |= inspect.getmembers(IndexedBackend, inspect.isfunction)
+    for name, wanted in methods.items():
         if name.startswith("_"):
             continue
         method = getattr(backend, name, None)
@@ -117,6 +121,7 @@ class Preflight:
             if not opened:
                 self._check_empty(backend)
             if self.first is None:
+                self._check_text_search(backend)
                 self.first = backend
             opened.append(backend)
             return backend
@@ -135,6 +140,27 @@ class Preflight:
                 "was there before or which another test left; let make_backend open a store that belongs to one "
                 "test alone (a path under tmp_path, a database or schema made for it)"
             )
+
+    def _check_text_search(self, backend: VectorBackend) -> None:
+        """Many tests depend on this capability; what contradicts another one fails a test or two."""
+        declared = backend.capabilities.text_search
+        try:
+            backend.create_collection(CollectionSpec("preflight", "cosine", 2, text_index=True, language="none"))
+        except UnsupportedError:
+            if declared:
+                self._fail(
+                    "capabilities.text_search is True, but create_collection with text_index=True raised "
+                    "UnsupportedError; declare False, or make the text index"
+                )
+        except Exception:
+            return  # something else is wrong: the tests of create_collection will say what
+        else:
+            backend.drop_collection("preflight")
+            if not declared:
+                self._fail(
+                    "capabilities.text_search is False, but create_collection with text_index=True made a collection; "
+                    "raise UnsupportedError, or declare True if text search works"
+                )
 
     def _fail(self, problem: str, error: Exception | None = None) -> NoReturn:
         if error is not None and self.first is not None:

@@ -162,3 +162,58 @@ class TextIndexRules(Fixtures):
         assert ranked(docs, "red pear") == bm25(["red", "pear"], now)
         write(docs, {"z": "red pear"})
         assert ranked(docs, "red pear") == bm25(["red", "pear"], {**now, "z": "red pear"})
+
+    def test_writes_of_another_store_are_in_the_next_text_search(self, open_store: StoreFactory) -> None:
+        """7.1 Where several may be open at once: of every kind, whoever searched last, in both directions."""
+        first = open_store()
+        here = indexed(first, language="none")
+        if here is None or not first.backend.capabilities.multi_process:
+            return
+        there = open_store().get_collection("docs")
+        now: dict[str, str | None] = {}
+
+        def same() -> None:
+            for docs in (here, there):
+                assert ranked(docs, "red pear blue") == bm25(["red", "pear", "blue"], now)
+
+        same()
+        for writer, other in ((here, there), (there, here)):
+            write(writer, DOCUMENTS)
+            now.update(DOCUMENTS)
+            same()
+            other.update(ids=["a", "b"], documents=["blue", None], embeddings=[[1, 1]] * 2)
+            now.update({"a": "blue", "b": None})
+            same()
+            writer.delete(["c"])
+            other.add(ids=["new"], documents=["red red"], embeddings=[[1, 1]])
+            del now["c"]
+            now["new"] = "red red"
+            same()
+            other.upsert(ids=["d", "new"], documents=["pear", "blue red"], embeddings=[[1, 1]] * 2)
+            writer.upsert(ids=["new"], documents=["pear"], embeddings=[[1, 1]])
+            now.update({"d": "pear", "new": "pear"})
+            same()
+            other.delete(["new"])
+            del now["new"]
+            same()
+        there.delete(list(now))
+        now.clear()
+        same()
+
+    def test_a_text_index_made_by_another_store_is_used(self, open_store: StoreFactory) -> None:
+        """7.1 By a handle that was opened before, in its searches and in its writes."""
+        first = open_store()
+        if not (first.backend.capabilities.text_search and first.backend.capabilities.multi_process):
+            assert indexed(first) is None or not first.backend.capabilities.multi_process
+            return
+        here = first.create_collection("docs", dimension=2, language="none")
+        there = open_store().get_collection("docs")
+        write(here, DOCUMENTS)
+        there.create_text_index()
+        write(here, {"a": "blue", "new": "red"})
+        here.delete(["b"])
+        now: Any = {**DOCUMENTS, "a": "blue", "new": "red"}
+        del now["b"]
+        for docs in (there, here, there):
+            assert ranked(docs, "red pear blue") == bm25(["red", "pear", "blue"], now)
+        assert here.info().spec.text_index

@@ -14,10 +14,12 @@ from vectorkit.testing.faults import (
     differences,
     facade,
     filters,
+    hybrid,
     indexes,
     ranking,
     reading,
     records,
+    text,
     writing,
 )
 from vectorkit.testing.faults._backend import FaultyBackend
@@ -28,7 +30,8 @@ __all__ = ["FAULTS", "Fault", "FaultyBackend", "open_store", "rule"]
 Fault: TypeAlias = type[FaultyBackend] | type[FaultyCollection] | type[FaultyStore]
 
 _MODULES: Final = (
-    *(collections, records, writing, reading, filters, comparisons, ranking, indexes, differences, facade),
+    *(collections, records, writing, reading, filters, comparisons, ranking, indexes, text, hybrid, differences),
+    facade,
 )
 
 

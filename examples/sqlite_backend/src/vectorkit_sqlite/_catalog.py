@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from vectorkit.errors import BackendError, CollectionExistsError, CollectionNotFoundError
+from vectorkit.indexes import index_text, read_index
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
 from vectorkit_sqlite._codec import dump_json, load_json
 from vectorkit_sqlite._sessions import PATIENCE
@@ -74,7 +75,7 @@ def create(connection: sqlite3.Connection, spec: CollectionSpec) -> CollectionIn
     done = connection.execute(
         "INSERT INTO vectorkit_collections (name, metric, dimension, embedder, vector_index, language, layout) "
         "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
-        [spec.name, spec.metric, spec.dimension, embedder, spec.index, spec.language, _LAYOUT],
+        [spec.name, spec.metric, spec.dimension, embedder, index_text(spec.index), spec.language, _LAYOUT],
     )
     if not done.rowcount:
         raise CollectionExistsError(f"collection {spec.name!r} exists; open it with get_collection")
@@ -126,5 +127,5 @@ def _info(row: tuple[Any, ...]) -> CollectionInfo:
             "use the release that made it"
         )
     identity = None if embedder is None else EmbedderIdentity(**load_json(embedder))
-    spec = CollectionSpec(name, metric, dimension, identity, index, language=language)
+    spec = CollectionSpec(name, metric, dimension, identity, read_index(index), language=language)
     return CollectionInfo(spec, generation=str(number), location=f"vectorkit_records, collection {number}")

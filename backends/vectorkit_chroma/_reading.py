@@ -1,0 +1,29 @@
+"""Reading records: which match, and what they are."""
+
+from collections.abc import Mapping, Sequence
+
+from vectorkit.filters import Filter
+from vectorkit.types import Record
+from vectorkit_chroma._found import Stored
+from vectorkit_chroma._table import Table
+
+__all__ = ["matching", "records"]
+
+
+def matching(table: Table, ids: Sequence[str] | None, where: Filter | None) -> list[str]:
+    """The ids that match: in the order given, or in ascending order."""
+    found = table.ids(table.select(where), within=ids)
+    if ids is None:
+        return sorted(found)
+    matching = set(found)
+    return [id for id in ids if id in matching]
+
+
+def records(ids: Sequence[str], found: Mapping[str, Stored]) -> list[Record]:
+    """The records of those of the ids that were found."""
+    records: list[Record] = []
+    for id in ids:
+        if (stored := found.get(id)) is not None:
+            document, metadata = stored.decoded()
+            records.append(Record(id, document, stored.embedding, metadata))
+    return records

@@ -1,0 +1,203 @@
+"""Building and dropping vector indexes: after a load, and on a table in use.
+
+An index of a collection is built when there are enough records for it to be used, within the call that wrote the last
+of them: loading into an indexed table takes several times as long as loading and then building. Until then every
+search compares all records. The vector indexes of a collection's table are the collection's: whatever else is found
+there when one is built, say what a build that failed has left, is dropped.
+"""
+
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Final
+
+import psycopg
+from psycopg import errors
+
+from vectorkit.errors import BackendError, UnsupportedError
+from vectorkit.indexes import HNSW, Index, IndexProgress
+from vectorkit.types import CollectionInfo
+from vectorkit_pgvector import _index_sql
+from vectorkit_pgvector._catalog import Catalog
+from vectorkit_pgvector._sessions import Session, Sessions
+from vectorkit_pgvector._sql import Table
+
+__all__ = ["Indexing"]
+
+_MOST_MEMORY: Final = 1 << 20
+"""kB of maintenance memory that a build may have, unless the server gives more to all of them."""
+_WORKERS: Final = 4
+"""Parallel workers that a build may have, unless the server gives more, or has fewer."""
+_PATIENCE: Final = "2s"
+_POLL: Final = 0.2  # seconds between two looks at the progress
+
+_TOO_LITTLE_SHARED: Final = (errors.DiskFull, errors.OutOfMemory)
+"""What a parallel build raises where the server has little shared memory: a container's `/dev/shm` of 64 MB."""
+
+
+class Indexing:
+    """Builds and drops the indexes of the collections of a catalog."""
+
+    def __init__(self, sessions: Sessions, catalog: Catalog) -> None:
+        self._sessions = sessions
+        self._catalog = catalog
+
+    def settle(self, session: Session, collection: CollectionInfo, table: Table) -> None:
+        """Build the index of a collection at the end of a write if it is due. Fails if the table is gone.
+
+        The rest of the transaction keeps other writers waiting then. If one is at work already, it is left to the end
+        of the last one, or to the next write; so it is where the user does not own the table.
+        """
+        ((usable, many),) = session.rows(_index_sql.state(table))
+        if usable or not many or _index_sql.representation(table.spec) is None:
+            return
+        with suppress(errors.LockNotAvailable, errors.InsufficientPrivilege), session.connection.transaction():
+            session.run(_index_sql.lock(table))
+            table = _with(table, self._catalog.wanted_index(session, collection))
+            ((usable, many),) = session.rows(_index_sql.state(table))
+            if many and not usable and _index_sql.representation(table.spec) is not None:
+                _build(session, table, outside=False)
+
+    def create(
+        self,
+        collection: CollectionInfo,
+        table: Table,
+        index: Index,
+        progress: Callable[[IndexProgress], object] | None,
+        *,
+        again: bool,
+    ) -> CollectionInfo:
+        """See `IndexedBackend.create_index`; `again` builds it anew also if it is there."""
+        wanted = _with(table, index)
+        _index_sql.check(wanted.spec)
+
+        def work(session: Session, outside: bool) -> CollectionInfo:
+            _refuse_while_building(session, table)
+            stored = self._catalog.wanted_index(session, collection)
+            found = session.rows(_index_sql.existing(table))
+            ((_, many),) = session.rows(_index_sql.state(wanted))
+            due = many and _index_sql.representation(wanted.spec) is not None
+            if due and not again and stored == index and any(usable for _, usable in found):
+                found = [(name, usable) for name, usable in found if not usable]
+            elif due:
+                _build(session, wanted, outside=outside)
+            return self._leave(session, collection, index, [name for name, _ in found], outside=outside)
+
+        if progress is None:
+            return self._sessions.outside(work)
+        return self._watched(work, table, progress)
+
+    def drop(self, collection: CollectionInfo, table: Table) -> CollectionInfo:
+        """See `IndexedBackend.drop_index`."""
+
+        def work(session: Session, outside: bool) -> CollectionInfo:
+            _refuse_while_building(session, table)
+            found = [name for name, _ in session.rows(_index_sql.existing(table))]
+            return self._leave(session, collection, None, found, outside=outside)
+
+        return self._sessions.outside(work)
+
+    def _leave(
+        self, session: Session, collection: CollectionInfo, index: Index | None, old: list[str], *, outside: bool
+    ) -> CollectionInfo:
+        """Store which index there is, and drop those that are not it: in this order, so that no writer builds them."""
+        changed = self._catalog.set_index(session, collection, index)
+        for name in old:
+            session.run(_index_sql.drop(name, concurrently=outside))
+        return changed
+
+    def _watched(
+        self,
+        work: Callable[[Session, bool], CollectionInfo],
+        table: Table,
+        progress: Callable[[IndexProgress], object],
+    ) -> CollectionInfo:
+        """Do the work in another thread, and report on it from this one, through another connection."""
+        if self._sessions.single:
+            raise UnsupportedError(
+                "progress= takes a second connection, and this store has only the one that it was given; leave it out, "
+                "or open the store with url= or pool="
+            )
+        lent: list[Session] = []
+
+        def noted(session: Session, outside: bool) -> CollectionInfo:
+            lent.append(session)
+            return work(session, outside)
+
+        with ThreadPoolExecutor(1) as thread:
+            future = thread.submit(self._sessions.outside, noted)
+            try:
+                self._report(future, table, progress)
+            except BaseException:
+                for session in lent:
+                    session.connection.cancel_safe()
+                raise
+        changed = future.result()
+        progress(IndexProgress("ready", 1, 1))
+        return changed
+
+    def _report(
+        self, future: "Future[CollectionInfo]", table: Table, progress: Callable[[IndexProgress], object]
+    ) -> None:
+        while not wait([future], timeout=_POLL).done:
+            for phase, done, total in self._sessions.read(lambda session: session.rows(_index_sql.progress(table))):
+                progress(IndexProgress(phase or "", done or 0, total or 0))
+
+
+def _with(table: Table, index: Index | None) -> Table:
+    return replace(table, spec=replace(table.spec, index=index))
+
+
+def _refuse_while_building(session: Session, table: Table) -> None:
+    for process, phase, percent in session.rows(_index_sql.being_built(table)):
+        raise BackendError(
+            f"an index of {table.spec.name!r} is being built already, by server process {process} ({phase}, "
+            f"{percent}%); wait until it is done, or cancel it: SELECT pg_cancel_backend({process});"
+        )
+
+
+def _build(session: Session, table: Table, *, outside: bool) -> None:
+    """Build an index, with memory for all of it and workers for it alone."""
+    ((rows, memory, workers, most),) = session.rows(_index_sql.build_plan(table))
+    statement = _index_sql.create(table, rows, concurrently=outside)
+    needed = min(_memory(table, rows), _MOST_MEMORY)
+    settings = {
+        "maintenance_work_mem": f"{max(memory, needed)}kB",
+        "max_parallel_maintenance_workers": str(max(workers, min(_WORKERS, most // 2))),
+    }
+    try:
+        with _attempt(session, table, settings, outside):
+            session.run(statement)
+    except _TOO_LITTLE_SHARED:
+        with _attempt(session, table, {**settings, "max_parallel_maintenance_workers": "0"}, outside):
+            session.run(statement)
+
+
+@contextmanager
+def _attempt(session: Session, table: Table, settings: dict[str, str], outside: bool) -> Generator[None, None, None]:
+    if not outside:
+        with session.connection.transaction(), session.settings(settings, restore=True):
+            yield
+        return
+    before = session.rows(_index_sql.existing(table))
+    try:
+        with session.settings_outside(settings):
+            yield
+    except BaseException:
+        # Dropping waits for open transactions too; what then remains is dropped by the next build.
+        with suppress(psycopg.Error), session.settings_outside({"lock_timeout": _PATIENCE}):
+            new = [row[0] for row in session.rows(_index_sql.existing(table)) if row not in before]
+            for name in new:
+                session.run(_index_sql.drop(name, concurrently=True))
+        raise
+
+
+def _memory(table: Table, rows: int) -> int:
+    """KB that the graph of an HNSW index takes while it is built: of each record its vector, and its neighbours."""
+    index, dimension = table.spec.index, table.spec.dimension
+    held = _index_sql.representation(table.spec)
+    bits = {"full": 32, "half": 16, "binary": 1}[held or "full"]
+    # About 2m neighbours in the lowest layer, each a pointer and a distance, and as much again for what is above.
+    neighbours = 2 * index.m * 16 * 2 if isinstance(index, HNSW) else 0
+    return rows * (dimension * bits // 8 + neighbours + 200) // 1024 + 1024
