@@ -159,22 +159,23 @@ class OpenAIBase:
         # Numbers written out are three to four times the bytes, and slower to read by more.
         return {"model": self._model, "input": work.texts(part), "encoding_format": "base64", **dimensions}
 
-    def _read(self, content: bytes, work: Work, part: Part) -> Answer:
+    def _read(self, content: bytes, work: Work, part: Part) -> Answer | Failure:
         def what(index: int) -> str:
             return f"the vector of {work.name(part.rows[index : index + 1])}"
 
-        answer = read_answer(content, len(part.rows), self._dimension, what)
+        try:
+            answer = read_answer(content, len(part.rows), self._dimension, what)
+        except EmbeddingError as error:
+            return Failure(str(error), "final", cause=error.__cause__)
         width: int = answer.vectors.shape[1]
         with self._lock:
             self._usage = Usage(self._usage.requests, self._usage.tokens + answer.tokens)
             self._dimension = self._dimension or width
         if width != self._dimension:
-            raise EmbeddingError(f"the server made vectors of {self._dimension:,} dimensions, and of {width:,}")
+            return Failure(f"the server made vectors of {self._dimension:,} dimensions, and of {width:,}", "final")
         return answer
 
     def _failure(self, error: Exception, client: Any) -> Failure:
-        if isinstance(error, EmbeddingError):
-            return Failure(str(error), "final", cause=error.__cause__)
         hide(error, secrets_of(getattr(client, "api_key", None)))
         return as_failure(error, shown_url(str(client.base_url)))
 

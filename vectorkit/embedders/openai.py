@@ -147,19 +147,26 @@ class OpenAIEmbedder(OpenAIBase):
         client = self._opened()
         stop = threading.Event()
         pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="vectorkit-openai")
-        running: dict[Future[Answer | Failure | None], Part] = {}
+        running: dict[Future[bytes | Failure | None], Part] = {}
+        arrived: list[tuple[Part, bytes]] = []
         try:
-            while work.pending or running:
+            while work.pending or running or arrived:
                 while work.pending and len(running) < self._concurrency:
                     part = work.pending.popleft()
                     running[pool.submit(self._send, client, work, part, stop)] = part
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    part = running.pop(future)
-                    outcome = future.result()
+                for part, content in arrived:  # only now, when the server has its next requests
+                    outcome = self._read(content, work, part)
                     if isinstance(outcome, Answer):
                         yield part.rows, outcome.vectors
-                    elif outcome is not None:
+                    else:
                         work.failed(part, outcome)
+                arrived = []
+                for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+                    part, sent = running.pop(future), future.result()
+                    if isinstance(sent, bytes):
+                        arrived.append((part, sent))
+                    elif sent is not None:
+                        work.failed(part, sent)
                 if work.error is not None:
                     stop.set()  # those that wait to be sent again
         finally:
@@ -168,14 +175,14 @@ class OpenAIEmbedder(OpenAIBase):
         if work.error is not None:
             raise work.error
 
-    def _send(self, client: Any, work: Work, part: Part, stop: threading.Event) -> Answer | Failure | None:
+    def _send(self, client: Any, work: Work, part: Part, stop: threading.Event) -> bytes | Failure | None:
         if stop.wait(part.wait):
             return None
         try:
-            response = client.embeddings.with_raw_response.create(**self._request(work, part))
-            return self._read(response.content, work, part)
+            content: bytes = client.embeddings.with_raw_response.create(**self._request(work, part)).content
         except Exception as error:
             return self._failure(error, client)
+        return content
 
 
 class AsyncOpenAIEmbedder(OpenAIBase):
@@ -238,19 +245,30 @@ class AsyncOpenAIEmbedder(OpenAIBase):
 
     async def _run(self, work: Work) -> AsyncIterator[tuple[range, FloatArray]]:
         client = self._opened()
-        running: dict[asyncio.Task[Answer | Failure], Part] = {}
+        running: dict[asyncio.Task[bytes | Failure], Part] = {}
+        arrived: list[tuple[Part, bytes]] = []
         try:
-            while work.pending or (running and work.error is None):
+            while work.pending or arrived or (running and work.error is None):
                 while work.pending and len(running) < self._concurrency:
                     part = work.pending.popleft()
                     running[asyncio.create_task(self._send(client, work, part))] = part
-                for task in (await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED))[0]:
-                    part = running.pop(task)
-                    outcome = task.result()
+                if arrived and running:
+                    await asyncio.sleep(0)  # lets the next requests go out before these answers are read
+                for part, content in arrived:
+                    outcome = self._read(content, work, part)
                     if isinstance(outcome, Answer):
                         yield part.rows, outcome.vectors
                     else:
                         work.failed(part, outcome)
+                arrived = []
+                if not running or work.error is not None:
+                    continue
+                for task in (await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED))[0]:
+                    part, sent = running.pop(task), task.result()
+                    if isinstance(sent, bytes):
+                        arrived.append((part, sent))
+                    else:
+                        work.failed(part, sent)
         finally:
             for task in running:
                 task.cancel()
@@ -258,10 +276,10 @@ class AsyncOpenAIEmbedder(OpenAIBase):
         if work.error is not None:
             raise work.error
 
-    async def _send(self, client: Any, work: Work, part: Part) -> Answer | Failure:
+    async def _send(self, client: Any, work: Work, part: Part) -> bytes | Failure:
         await asyncio.sleep(part.wait)
         try:
-            response = await client.embeddings.with_raw_response.create(**self._request(work, part))
-            return self._read(response.content, work, part)
+            content: bytes = (await client.embeddings.with_raw_response.create(**self._request(work, part))).content
         except Exception as error:
             return self._failure(error, client)
+        return content
