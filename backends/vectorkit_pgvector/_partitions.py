@@ -6,11 +6,13 @@ while writers go on (`CONCURRENTLY` is refused). A partition may be a foreign ta
 the primary key and the vector index are kept by that server, and none is kept here over the whole table.
 """
 
+import math
 from dataclasses import replace
 from typing import Final
 
+from vectorkit.indexes import IVFFlat
 from vectorkit_pgvector._sessions import Session
-from vectorkit_pgvector._sql import Layout, Statement, Table
+from vectorkit_pgvector._sql import WHOLE, Layout, Statement, Table
 
 __all__ = ["LOCAL", "MAX_PARTITIONS", "among", "layout", "lock", "parts"]
 
@@ -43,7 +45,10 @@ def layout(session: Session, name: str) -> Layout | None:
 
 
 def parts(session: Session, table: Table) -> list[Table]:
-    """The tables of this server that hold the rows: the table itself, or those of its partitions that are here."""
+    """The tables of this server that hold the rows: the table itself, or those of its partitions that are here.
+
+    Lists of an IVFFlat index, if their number is given, are shared among all partitions.
+    """
     if not table.layout.partitions:
         return [table]
     names = Statement(
@@ -52,7 +57,11 @@ def parts(session: Session, table: Table) -> list[Table]:
         f"WHERE pg_class.oid IN ({LOCAL}) ORDER BY pg_class.oid",
         [table.name],
     )
-    return [replace(table, name=name) for (name,) in session.rows(names)]
+    spec = table.spec
+    if isinstance(spec.index, IVFFlat) and spec.index.lists:
+        lists = math.ceil(spec.index.lists / table.layout.partitions)
+        spec = replace(spec, index=replace(spec.index, lists=lists))
+    return [replace(table, name=name, spec=spec, layout=WHOLE) for (name,) in session.rows(names)]
 
 
 def among(table: Table) -> str:

