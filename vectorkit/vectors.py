@@ -64,8 +64,15 @@ def as_embeddings(
 
     Raises:
         EmbeddingError: There are more or fewer vectors than texts, or one is no vector by the rules of `as_vectors`;
-            the message says which.
+            the message says which, and `index`.
     """
+    at: int | None = None
+
+    def named(index: int) -> str:
+        nonlocal at
+        at = index
+        return what(index)
+
     if isinstance(made, str | bytes) or is_mapping(made) or not is_iterable(made):
         raise EmbeddingError(
             f"the embedder returned {type(made).__name__}; expected an array of shape ({count:,}, {dimension:,})"
@@ -74,9 +81,9 @@ def as_embeddings(
     if len(rows) != count:
         raise EmbeddingError(f"the embedder returned {len(rows):,} vector(s) for {count:,} text(s); expected one each")
     try:
-        return as_vectors(rows, dimension, metric, what)
+        return as_vectors(rows, dimension, metric, named)
     except InvalidArgumentError as problem:
-        raise EmbeddingError(str(problem).removesuffix(_MISMATCH_ADVICE)) from None
+        raise EmbeddingError(str(problem).removesuffix(_MISMATCH_ADVICE), index=at) from None
 
 
 def _drained(made: Iterable[object]) -> list[object]:

@@ -50,12 +50,14 @@ class Failure:
         kind: `"size"`, too many texts or too long ones; `"busy"` or `"unreachable"`, worth another try; `"final"`.
         wait: Seconds that the server asked to wait, or None.
         cause: The client's exception.
+        index: Which of the part's texts it was, where one alone is at fault.
     """
 
     problem: str
     kind: Literal["size", "busy", "unreachable", "final"]
     wait: float | None = None
     cause: BaseException | None = None
+    index: int | None = None
 
 
 class Work:
@@ -120,7 +122,12 @@ class Work:
         else:
             advice = "; split it, or give truncate='end'" if failure.kind == "size" else ""
             tries = f" (sent {part.attempt + 1} times)" if part.attempt else ""
-            self.fail(EmbeddingError(f"{self.name(part.rows)}: {failure.problem}{tries}{advice}"), failure.cause)
+            index = 0 if len(part.rows) == 1 else failure.index
+            error = EmbeddingError(
+                f"{self.name(part.rows)}: {failure.problem}{tries}{advice}",
+                index=None if index is None else part.rows[index],
+            )
+            self.fail(error, failure.cause)
 
     def fail(self, error: EmbeddingError, cause: BaseException | None = None) -> None:
         """Let the call fail: nothing more is sent. The first error is the one that is raised."""

@@ -103,7 +103,7 @@ def _decoded(vector: object, what: Callable[[int], str], place: int) -> object:
     try:
         decoded: NDArray[Any] = np.frombuffer(a2b_base64(vector, strict_mode=True), dtype="<f4")
     except (Base64Error, ValueError) as error:
-        raise EmbeddingError(f"{what(place)} is no base64 of float32 numbers ({error})") from error
+        raise EmbeddingError(f"{what(place)} is no base64 of float32 numbers ({error})", index=place) from error
     return decoded
 
 

@@ -127,8 +127,11 @@ class OpenAIBase:
         """
         prompt = self._query_prompt if query else self._document_prompt
         if "" in texts:
-            name = "the query" if query else f"texts[{texts.index('')}]"
-            raise EmbeddingError(f"{name} is empty, which the API does not take; leave it out, or give it a vector")
+            row = texts.index("")
+            name = "the query" if query else f"texts[{row}]"
+            raise EmbeddingError(
+                f"{name} is empty, which the API does not take; leave it out, or give it a vector", index=row
+            )
         sent = [prompt + text for text in texts] if prompt else list(texts)
         sizes = self._tokens.sizes(sent)
         long = [row for row, size in enumerate(sizes) if size > MAX_TEXT_TOKENS]
@@ -137,7 +140,8 @@ class OpenAIBase:
             name = "the query" if query else f"texts[{cut[0]}]"
             raise EmbeddingError(
                 f"{name} has {sizes[cut[0]]:,} tokens, but {self._model!r} reads {MAX_TEXT_TOKENS:,}; "
-                "split it, or give truncate='end'"
+                "split it, or give truncate='end'",
+                index=cut[0],
             )
         for row in cut:
             sent[row], sizes[row] = self._tokens.cut(sent[row]), MAX_TEXT_TOKENS
@@ -166,7 +170,7 @@ class OpenAIBase:
         try:
             answer = read_answer(content, len(part.rows), self._dimension, what)
         except EmbeddingError as error:
-            return Failure(str(error), "final", cause=error.__cause__)
+            return Failure(str(error), "final", cause=error.__cause__, index=error.index)
         width: int = answer.vectors.shape[1]
         with self._lock:
             self._usage = Usage(self._usage.requests, self._usage.tokens + answer.tokens)

@@ -7,7 +7,6 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Protocol, Self, runtime_checkable
 
@@ -139,7 +138,7 @@ class CachedEmbedder:
                 for index, vector in zip(part, made, strict=True):
                     vectors[places[missing[index]]] = vector
         except EmbeddingError as error:
-            error.args = tuple(_renumbered(part, numbers) for part in error.args)
+            _renumber(error, numbers)
             raise
         return vectors
 
@@ -195,23 +194,35 @@ class CachedEmbedder:
             parts = self._inner.embed_parts(texts)
         else:
             chunks = (range(len(texts))[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK))
-            parts = ((chunk, self._inner.embed_documents(texts[chunk.start : chunk.stop])) for chunk in chunks)
+            parts = ((chunk, self._made_of(texts, chunk)) for chunk in chunks)
         for rows, made in parts:
-            checked = as_embeddings(made, len(rows), dimension, partial(_name, rows))
+            try:
+                checked = as_embeddings(made, len(rows), dimension, lambda index: f"the vector of texts[{index}]")
+            except EmbeddingError as error:
+                _renumber(error, rows)
+                raise
             yield rows, checked.astype("<f4", copy=False)
+
+    def _made_of(self, texts: list[str], chunk: range) -> object:
+        try:
+            return self._inner.embed_documents(texts[chunk.start : chunk.stop])
+        except EmbeddingError as error:
+            _renumber(error, chunk)
+            raise
 
     def _count(self, *, hits: int = 0, misses: int = 0) -> None:
         with self._lock:
             self._stats = CacheStats(self._stats.hits + hits, self._stats.misses + misses)
 
 
-def _name(rows: Sequence[int], index: int) -> str:
-    return f"the vector of texts[{rows[index]}]"
+def _renumber(error: EmbeddingError, numbers: Sequence[int]) -> None:
+    """Let an error name the texts of the call in place of those that were passed on; `numbers` has them in order."""
+    error.args = tuple(_renumbered(part, numbers) for part in error.args)
+    if error.index is not None and 0 <= error.index < len(numbers):
+        error.index = numbers[error.index]
 
 
-def _renumbered(message: object, numbers: list[int]) -> object:
-    """The message with the texts of the call in place of those that were passed on."""
-
+def _renumbered(message: object, numbers: Sequence[int]) -> object:
     def name(match: re.Match[str]) -> str:
         first, last = int(match[1]), int(match[2] or int(match[1]) + 1) - 1
         if not first <= last < len(numbers):

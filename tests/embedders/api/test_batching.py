@@ -56,6 +56,8 @@ def test_a_single_text_that_is_too_large_ends_the_call_or_is_halved() -> None:
     job = work(["abcdefgh", "x"])
     job.failed(Part(range(1)), Failure("too long", "size"))
     assert str(job.error) == "texts[0]: too long; split it, or give truncate='end'"
+    assert job.error is not None
+    assert job.error.index == 0
     assert not job.pending
     job = work(["abcdefgh", "x"], truncate="end", batch_size=1)
     for expected in "abcd", "ab", "a":

@@ -130,10 +130,45 @@ def test_a_message_names_the_text_of_the_call_not_of_those_that_were_passed_on(a
     api.reads = 20
     with OpenAIEmbedder(dimensions=8, base_url=api.url) as inner, CachedEmbedder(inner, path) as embedder:
         embedder.embed_documents(["a", "b"])
-        with pytest.raises(vk.EmbeddingError, match=r"^texts\[4\]: .*maximum context"):
+        with pytest.raises(vk.EmbeddingError, match=r"^texts\[4\]: .*maximum context") as long:
             embedder.embed_documents(["a", "c", "b", "c", "long " * 10, "d"])
-        with pytest.raises(vk.EmbeddingError, match=r"^texts\[3\] is empty"):
+        with pytest.raises(vk.EmbeddingError, match=r"^texts\[3\] is empty") as empty:
             embedder.embed_documents(["a", "b", "a", "", "e"])
+        assert (long.value.index, empty.value.index) == (4, 3)
+
+
+@pytest.mark.parametrize("how", ["raises", "returns NaN"])
+def test_the_record_at_fault_is_named_whatever_was_in_the_file_before_it(path: Path, how: str) -> None:
+    """3.9 Also behind the first part of what is passed on."""
+    texts = [f"text {n}" for n in range(700)]
+    inner = Counted()
+
+    def fail(asked: Sequence[str]) -> None:
+        if texts[600] in asked:
+            at = asked.index(texts[600])
+            raise vk.EmbeddingError(f"texts[{at}] has no words", index=at)
+
+    class Broken(Counted):
+        def embed_documents(self, texts: Sequence[str]) -> Any:
+            vectors = super().embed_documents(texts)
+            vectors[[text == "text 600" for text in texts], 3] = np.nan
+            return vectors
+
+    if how == "raises":
+        inner.fail = fail
+    else:
+        inner = Broken()
+    with CachedEmbedder(inner, path) as embedder, vk.connect("memory:") as store:
+        embedder.embed_documents(texts[:100])
+        docs = store.create_collection("docs", embedder=embedder)
+        with pytest.raises(
+            vk.EmbeddingError, match=r"^record 'id 600' could not be embedded: .*texts\[600\]"
+        ) as raised:
+            docs.add(ids=[f"id {n}" for n in range(700)], documents=texts)
+        assert raised.value.index == 600
+        with pytest.raises(vk.EmbeddingError, match="record 'id 600' could not be embedded"):
+            docs.ingest([vk.Record(f"id {n}", text) for n, text in enumerate(texts)], batch_size=250)
+        assert docs.count() == 500
 
 
 def test_what_an_api_answered_before_a_failure_is_kept(api: Any, path: Path) -> None:
