@@ -7,11 +7,11 @@ from typing import Self
 from vectorkit import registry, text
 from vectorkit.collection import Collection
 from vectorkit.columns import Columns, as_columns
+from vectorkit.embedding import identity_of
 from vectorkit.errors import (
     CollectionExistsError,
     CollectionMismatchError,
     CollectionNotFoundError,
-    EmbeddingError,
     InvalidArgumentError,
 )
 from vectorkit.indexes import IndexChoice, as_index, check_metric
@@ -117,7 +117,7 @@ class VectorStore:
             name=check_name(name),
             metric=as_metric(metric),
             dimension=_dimension(dimension, embedder),
-            embedder=None if embedder is None else _identity(embedder),
+            embedder=None if embedder is None else identity_of(embedder),
             index=as_index(index),
             text_index=check_flag(text_index, "text_index"),
             language=text.check_language(language),
@@ -216,23 +216,12 @@ class VectorStore:
     def _opened(self, name: str, embedder: Embedder | None) -> "Collection":
         info = self._backend.open_collection(check_name(name))
         if embedder is not None:
-            _check_embedder(info, _identity(embedder))
+            _check_embedder(info, identity_of(embedder))
         return Collection(self._backend, info, embedder)
 
 
-def _identity(embedder: Embedder) -> EmbedderIdentity:
-    if not isinstance(embedder, Embedder):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError(
-            f"{type(embedder).__name__} is no embedder: it needs identity, embed_documents and embed_query"
-        )
-    identity = embedder.identity
-    if not isinstance(identity, EmbedderIdentity):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise EmbeddingError(f"the embedder's identity is an EmbedderIdentity, not {type(identity).__name__}")
-    return identity
-
-
 def _dimension(dimension: int | None, embedder: Embedder | None) -> int:
-    made = None if embedder is None else check_dimension(_identity(embedder).dimension)
+    made = None if embedder is None else check_dimension(identity_of(embedder).dimension)
     if dimension is None:
         if made is None:
             raise InvalidArgumentError("the dimension is not known: give embedder= or dimension=")
@@ -248,12 +237,14 @@ def _check_embedder(info: CollectionInfo, given: EmbedderIdentity) -> None:
     if stored is None:
         raise CollectionMismatchError(
             f"collection {info.name!r} was created without an embedder, so its vectors cannot be known to come from "
-            f"{given.model!r}; open it without embedder= and search with vectors, or fill a new collection"
+            f"{given.model!r}; open it without embedder= and search with vectors, or have its documents embedded: "
+            f"get_collection({info.name!r}).reembed(embedder)"
         )
     if stored != given:
         raise CollectionMismatchError(
             f"collection {info.name!r} was created with embedder {_named(stored)}, not {_named(given)}: their vectors "
-            "do not compare; open it with the former, or embed its documents anew into another collection"
+            f"do not compare; open it with the former, or embed its documents anew: "
+            f"get_collection({info.name!r}).reembed(embedder)"
         )
     if stored.revision and given.revision and stored.revision != given.revision:
         warnings.warn(

@@ -132,6 +132,11 @@ class PgVectorBackend:
         with translated():
             self._sessions.write(lambda session: self._catalog.drop(session, name))
 
+    def replace_collection(self, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
+        """See `ReplacingBackend.replace_collection`; one transaction."""
+        with translated(old):
+            return self._sessions.write(lambda session: self._catalog.put_in_place(session, old, new))
+
     def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """See `VectorBackend.add`."""
         source = _writing.Input(batches)

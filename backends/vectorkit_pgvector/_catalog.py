@@ -201,6 +201,22 @@ class Catalog:
             raise _not_found(name)
         session.run(Statement(f"DROP TABLE IF EXISTS {info.location}"))
 
+    def put_in_place(self, session: Session, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
+        """See `ReplacingBackend.replace_collection`."""
+        if self.open(session, old.name).generation != old.generation:
+            raise _not_found(old.name)
+        self.drop(session, old.name)
+        renamed = Statement(
+            f"UPDATE {self._registry} SET name = $3::text WHERE name = $1::text AND generation = $2::bigint",
+            [new.name, int(new.generation), old.name],
+        )
+        if not session.run(renamed):
+            raise _not_found(new.name)
+        info = self.open(session, old.name)
+        name = info.location.removeprefix(f"{quote(self._schema)}.")
+        session.run(Statement(f"ALTER TABLE {new.location} RENAME TO {name}"))
+        return info
+
     def wanted_index(self, session: Session, collection: CollectionInfo) -> Index | None:
         """The index that the collection is to have, as it is stored now: another process may have changed it."""
         wanted = f"SELECT vector_index FROM {self._registry} WHERE name = $1::text AND generation = $2::bigint"
