@@ -21,6 +21,7 @@ import bench_chroma
 import bench_embedders
 import bench_import
 import bench_ingest
+import bench_partitions
 import bench_postgres
 import bench_postgres_records
 from measuring import Figure
@@ -30,6 +31,7 @@ AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
     "chroma": bench_chroma.figures,
     "postgres": bench_postgres.figures,
     "postgres-records": bench_postgres_records.figures,
+    "postgres-partitions": bench_partitions.figures,
     "ingest": bench_ingest.figures,
     "embedders": bench_embedders.figures,
 }
