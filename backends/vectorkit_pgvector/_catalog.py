@@ -17,9 +17,10 @@ from vectorkit.errors import (
 )
 from vectorkit.indexes import Index, index_text, read_index
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
-from vectorkit_pgvector import _index_sql
+from vectorkit_pgvector import _index_sql, _text_sql
 from vectorkit_pgvector._sessions import Session
 from vectorkit_pgvector._sql import Facts, Statement, Table, create_table, quote, table_name
+from vectorkit_pgvector._text_sql import TextTables
 
 __all__ = ["Catalog"]
 
@@ -162,7 +163,8 @@ class Catalog:
         if not rows:
             raise CollectionExistsError(f"collection {spec.name!r} exists; open it with get_collection")
         info = self._info(spec, rows[0][0])
-        for statement in create_table(Table(info.location, spec, facts)):
+        text_tables = _text_sql.create(self.text_tables(info)) if spec.text_index else []
+        for statement in (*create_table(Table(info.location, spec, facts)), *text_tables):
             session.run(statement)
         return info
 
@@ -187,6 +189,7 @@ class Catalog:
         if not session.run(gone):
             raise _not_found(name)
         session.run(Statement(f"DROP TABLE IF EXISTS {info.location}"))
+        session.run(_text_sql.drop(self.text_tables(info)))
 
     def wanted_index(self, session: Session, collection: CollectionInfo) -> Index | None:
         """The index that the collection is to have, as it is stored now: another process may have changed it."""
@@ -207,6 +210,25 @@ class Catalog:
         if not session.run(changed):
             raise _not_found(collection.name)
         return replace(collection, spec=replace(collection.spec, index=index))
+
+    def text_tables(self, collection: CollectionInfo) -> TextTables:
+        """The names of the tables of a collection's text index, whether it has one or not."""
+        return TextTables.of(self._schema, collection.generation)
+
+    def set_text_index(self, session: Session, collection: CollectionInfo) -> CollectionInfo | None:
+        """Store that the collection has a text index; None if that is stored already.
+
+        Raises:
+            CollectionNotFoundError: The collection was dropped.
+        """
+        key = [collection.name, int(collection.generation)]
+        named = "name = $1::text AND generation = $2::bigint"
+        if session.rows(Statement(f"SELECT FROM {self._registry} WHERE {named}", key)) == []:
+            raise _not_found(collection.name)
+        changed = Statement(f"UPDATE {self._registry} SET text_index = true WHERE {named} AND NOT text_index", key)
+        if not session.run(changed):
+            return None
+        return self.open(session, collection.name)
 
     @property
     def _select(self) -> str:

@@ -15,7 +15,7 @@ from vectorkit_pgvector._search_sql import Found
 from vectorkit_pgvector._sessions import Session
 from vectorkit_pgvector._sql import Statement, Table
 
-__all__ = ["Request", "index_settings", "search"]
+__all__ = ["Request", "answer", "first", "index_settings", "search"]
 
 # With these, recall@10 on embeddings of real text is 0.99 or more, also for queries unlike anything stored, and for
 # filters that exclude a query's whole neighbourhood: tests/pgvector/test_recall.py.
@@ -88,9 +88,9 @@ def search(session: Session, table: Table, requests: Sequence[Request]) -> list[
     size = max(1, _ROWS_AT_ONCE // _limit(requests[0].k))
     for start in range(0, len(requests), size):
         some = requests[start : start + size]
-        answers = session.each([_first(table, request) for request in some])
+        answers = session.each([first(table, request) for request in some])
         for request, rows in zip(some, answers, strict=True):
-            rankings.append(_answer(session, table, request, [Found._make(row) for row in rows]))
+            rankings.append(answer(session, table, request, [Found._make(row) for row in rows]))
     return rankings
 
 
@@ -98,7 +98,7 @@ def _limit(k: int) -> int:
     return k + _MARGIN + k // 16
 
 
-def _first(table: Table, request: Request) -> Statement:
+def first(table: Table, request: Request) -> Statement:
     """The statement that most often is all there is to a search."""
     query, k, where, exact, _ = request
     if exact is True or not _index_sql.serves(table):
@@ -107,7 +107,7 @@ def _first(table: Table, request: Request) -> Statement:
     return build(table, query, where, _limit(k), _candidates(table, request))
 
 
-def _answer(session: Session, table: Table, request: Request, rows: list[Found]) -> Ranking:
+def answer(session: Session, table: Table, request: Request, rows: list[Found]) -> Ranking:
     """The answer, from the rows of the first statement and what further ones it takes."""
     query, k, where, exact, _ = request
     limit = _limit(k)

@@ -258,9 +258,11 @@ def _new_value(column: str, merge: bool) -> str:
 
 
 def delete(table: Table, ids: Sequence[str] | None, where: Filter | None) -> Statement:
-    """Delete records; the rows come back as a count."""
+    """Delete records, and return their ids."""
     parameters: list[Any] = [] if ids is None else [text_array(ids)]
     named = "true" if ids is None else "id = ANY ($1::text[])"
     return Statement(
-        f"DELETE FROM {table.name} WHERE {named} AND {condition(where, parameters)}", parameters, prepare=False
+        f"DELETE FROM {table.name} WHERE {named} AND {condition(where, parameters)} RETURNING id",
+        parameters,
+        prepare=False,
     )

@@ -17,6 +17,7 @@ from vectorkit_pgvector import _sql
 from vectorkit_pgvector._codec import copy_rows
 from vectorkit_pgvector._sessions import Session
 from vectorkit_pgvector._sql import Table
+from vectorkit_pgvector._text import Words
 
 __all__ = ["Input", "add", "delete", "refused", "update", "upsert"]
 
@@ -56,12 +57,14 @@ class Input:
             raise
 
 
-def add(session: Session, table: Table, batches: Input) -> None:
+def add(session: Session, table: Table, words: Words, batches: Input) -> None:
     """See `VectorBackend.add`; an id that is stored is psycopg's `UniqueViolation`."""
     for batch in batches:  # one COPY each, not one in all: where the input comes from may need the connection too
         parts = _parts(batch, table, _COPY_BYTES)
         rows = (copy_rows(part.ids, part.documents, part.metadatas, part.embeddings) for part in parts)
         session.copy(_sql.copy_in(table), rows)
+        words.add(batch.ids, batch.documents)
+    words.finish()
     _inform_planner(session, table, batches)
 
 
@@ -80,15 +83,17 @@ def refused(session: Session, table: Table, ids: Sequence[str], detail: str) -> 
     return already_stored([id for id, _ in found], count=found[0][1])
 
 
-def upsert(session: Session, table: Table, batches: Input) -> None:
+def upsert(session: Session, table: Table, words: Words, batches: Input) -> None:
     """See `VectorBackend.upsert`."""
     for batch in batches:
         for part in _parts(batch, table, _MESSAGE_BYTES):
             session.run(_sql.upsert(table, part))
+        words.replace(batch.ids, batch.documents)
+    words.finish()
     _inform_planner(session, table, batches)
 
 
-def update(session: Session, table: Table, patches: Sequence[Patch]) -> None:
+def update(session: Session, table: Table, words: Words, patches: Sequence[Patch]) -> None:
     """See `VectorBackend.update`."""
     ids = [id for patch in patches for id in patch.ids]
     stored = {id for (id,) in session.rows(_sql.lock_rows(table, ids))}
@@ -97,11 +102,17 @@ def update(session: Session, table: Table, patches: Sequence[Patch]) -> None:
     for patch in patches:
         for part in _patch_parts(patch, table, _MESSAGE_BYTES):
             session.run(_sql.update(table, part))
+        if patch.documents is not None:
+            words.replace(patch.ids, patch.documents)
+    words.finish()
 
 
-def delete(session: Session, table: Table, ids: Sequence[str] | None, where: Filter | None) -> int:
+def delete(session: Session, table: Table, words: Words, ids: Sequence[str] | None, where: Filter | None) -> int:
     """See `VectorBackend.delete`."""
-    return session.run(_sql.delete(table, ids, where))
+    gone = [id for (id,) in session.rows(_sql.delete(table, ids, where))]
+    words.forget(gone)
+    words.finish()
+    return len(gone)
 
 
 def _inform_planner(session: Session, table: Table, written: Input) -> None:
