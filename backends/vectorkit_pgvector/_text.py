@@ -63,11 +63,11 @@ class Words:
             return
         texts = ((id, document) for id, document in zip(ids, documents, strict=True) if document is not None)
         while part := dict(islice(texts, _AT_ONCE)):
-            if self._postings is None:
-                self._postings = Postings(analyzer(self._language))
             rows = self._session.rows(_text_sql.number(self._tables, list(part)))
             self._change += len(rows)
             for id, number in rows:
+                if self._postings is None:
+                    self._postings = Postings(analyzer(self._language))
                 self._due = self._due or number % _DUE == 0
                 self._postings.note(number, part[id])
                 if len(self._postings) >= _MOST:

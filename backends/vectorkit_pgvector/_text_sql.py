@@ -207,7 +207,8 @@ def hybrid(
     ctes = _best(table, tables, words, k, where, parameters)
     return Statement(
         f"WITH near (id, document, metadata, embedding, key, total) AS MATERIALIZED ({near.text}), {ctes}, "
-        f"weighed AS (SELECT id, score FROM near JOIN {tables.documents} USING (id) JOIN scored USING (number)) "
+        f"numbered AS MATERIALIZED (SELECT id, number FROM {tables.documents} JOIN near USING (id)), "
+        "weighed AS (SELECT id, score FROM numbered JOIN scored USING (number)) "
         "SELECT near.*, coalesce(score, 0), NULL::bigint FROM near LEFT JOIN weighed USING (id) UNION ALL "
         f"(SELECT id, document, metadata::text, {table.sent_embedding}, NULL, NULL, score, place "
         f"FROM best JOIN {table.name} USING (id) ORDER BY place)",
@@ -269,12 +270,13 @@ def _best(
         matching = condition(where, parameters)
         found = (
             f"probe AS MATERIALIZED (SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(id) AS ids "
-            f"FROM (SELECT id FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}) AS matching), "
-            f"found AS (SELECT id, score FROM (SELECT id, number FROM {tables.documents} "
-            "WHERE id = ANY ((SELECT ids FROM probe WHERE few)::text[])) AS named JOIN scored USING (number) "
+            f"FROM (SELECT id FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}) AS first), "
+            f"matching AS MATERIALIZED (SELECT id, number FROM {tables.documents} "
+            "WHERE id = ANY ((SELECT ids FROM probe WHERE few)::text[])), "
+            "found AS (SELECT id, score FROM matching JOIN scored USING (number) "
             "UNION ALL SELECT id, score FROM (SELECT id, score FROM "
             f"(SELECT * FROM scored WHERE (SELECT NOT few FROM probe) ORDER BY score DESC) AS scored, {named}, "
-            f"LATERAL (SELECT FROM {table.name} WHERE {table.name}.id = named.id AND {matching} OFFSET 0) AS matching "
+            f"LATERAL (SELECT FROM {table.name} WHERE {table.name}.id = named.id AND {matching} OFFSET 0) AS own "
             f"ORDER BY score DESC, id LIMIT {k}) AS many)"
         )
     return (
