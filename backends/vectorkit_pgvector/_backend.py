@@ -305,7 +305,8 @@ class PgVectorBackend:
     ) -> CollectionInfo:
         """See `TextSearchBackend.create_text_index`.
 
-        One transaction, in which other writers wait and readers do not.
+        One transaction, in which other writers wait and readers do not. If the database has the extension pg_trgm, the
+        documents get an index for `where_document`, too; adding records then takes about half a millisecond more each.
         """
         tables = self._catalog.text_tables(collection)
 

@@ -17,7 +17,7 @@ from vectorkit.errors import (
 )
 from vectorkit.indexes import Index, index_text, read_index
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
-from vectorkit_pgvector import _index_sql, _text_sql
+from vectorkit_pgvector import _index_sql, _text, _text_sql
 from vectorkit_pgvector._sessions import Session
 from vectorkit_pgvector._sql import Facts, Statement, Table, create_table, quote, table_name
 from vectorkit_pgvector._text_sql import TextTables
@@ -163,9 +163,11 @@ class Catalog:
         if not rows:
             raise CollectionExistsError(f"collection {spec.name!r} exists; open it with get_collection")
         info = self._info(spec, rows[0][0])
-        text_tables = _text_sql.create(self.text_tables(info)) if spec.text_index else []
-        for statement in (*create_table(Table(info.location, spec, facts)), *text_tables):
+        table = Table(info.location, spec, facts)
+        for statement in create_table(table):
             session.run(statement)
+        if spec.text_index:
+            _text.create(session, table, self.text_tables(info))
         return info
 
     def open(self, session: Session, name: str) -> CollectionInfo:

@@ -1,9 +1,9 @@
 """The words of documents on their way into the tables of text search: counted, weighed and packed by NumPy."""
 
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import count, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ class Postings:
 
     def __init__(self, analyzer: Analyzer) -> None:
         self._analyzer = analyzer
-        self._codes: dict[str, int] = {}
+        self._codes: defaultdict[str, int] = defaultdict(count().__next__)
         self._words = array("q")
         self._frequencies = array("q")
         self._numbers = array("q")
@@ -38,8 +38,7 @@ class Postings:
         """Note the words of the document of this number."""
         words = self._analyzer.words(document)
         counts = Counter(words)
-        codes = self._codes
-        self._words.extend([codes.setdefault(word, len(codes)) for word in counts])
+        self._words.extend(map(self._codes.__getitem__, counts))
         self._frequencies.extend(counts.values())
         self._numbers.append(number)
         self._lengths.append(len(counts))

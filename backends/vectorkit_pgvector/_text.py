@@ -14,7 +14,7 @@ from vectorkit_pgvector._sessions import Session
 from vectorkit_pgvector._sql import Table
 from vectorkit_pgvector._text_sql import TextTables
 
-__all__ = ["Words", "build"]
+__all__ = ["Words", "build", "create"]
 
 _MOST: Final = 1 << 20
 """Words of documents that are held before they are written: some 50 MB. The more, the fewer rows of postings."""
@@ -25,7 +25,7 @@ _ROWS_SENT: Final = 256
 _DUE: Final = 512
 """A merge is looked into once in so many documents that are written or gone."""
 _MANY_CALLS: Final = 1000
-"""Calls that wrote a row each for every word, from which on these are merged."""
+"""Calls, each of which wrote rows of its own, from which on small rows are merged."""
 _SMALL: Final = 64
 """Rows of fewer numbers are merged then."""
 _DEAD: Final = (1000, 4, 100_000)
@@ -100,16 +100,22 @@ class Words:
         postings, change = self._postings, self._change
         self._postings, self._change = None, 0
 
-        counted = [posting_row("", change)] if change else []
-        rows = chain(counted, () if postings is None else postings.rows())
+        rows = chain([posting_row("", change)], () if postings is None else postings.rows())
         parts = iter(lambda: b"".join(islice(rows, _ROWS_SENT)), b"")
         self._session.copy(_text_sql.copy_postings(self._tables), parts)
 
 
-def build(session: Session, table: Table, tables: TextTables, progress: Callable[[int, int], None] | None) -> None:
-    """Make the tables and fill them with the words of what is stored; nobody else writes until the transaction ends."""
+def create(session: Session, table: Table, tables: TextTables) -> None:
+    """Make the tables of a text index; and if the database has pg_trgm, an index for `where_document`."""
     for statement in _text_sql.create(tables):
         session.run(statement)
+    for (schema,) in session.rows(_text_sql.trigrams()):
+        session.run(_text_sql.index_trigrams(table, schema))
+
+
+def build(session: Session, table: Table, tables: TextTables, progress: Callable[[int, int], None] | None) -> None:
+    """Make the tables and fill them with the words of what is stored; nobody else writes until the transaction ends."""
+    create(session, table, tables)
     ((total,),) = session.rows(_text_sql.size(table))
     words = Words(session, table, tables, known=True)
     done, after = 0, None

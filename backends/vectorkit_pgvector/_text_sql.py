@@ -1,10 +1,10 @@
 """The SQL of text search (section 7 of the contract): three tables beside a collection's own, and BM25 over them.
 
-`vkt_documents_N` numbers the documents: a record's document has another number each time it is written. The rows of
-`vkt_postings_N` hold, for a word, numbers of documents that hold it and what it weighs in each (`text.saturation`), as
-many as were written together; the row of the empty word counts documents. `vkt_dead_N` has the numbers that are no
-more: what was written is not changed, so that writers never wait for each other, but left out, and now and then
-cleared away (`merge`). N is the collection's generation.
+`vkt_documents_N` numbers the documents: a record's document has another number each time it is written. A row of
+`vkt_postings_N` holds, for a word, the numbers of documents that hold it and what it weighs in each
+(`text.saturation`), as many as were written together; the row of the empty word, one a call, counts documents. What was
+written is not changed, so that writers never wait for each other: `vkt_dead_N` has the numbers that are no more, which
+searches leave out, and which are cleared away now and then (`merge`). N is the collection's generation.
 
 Every statement names the collection's table first, and so takes its lock first, as writers and `DROP TABLE` do.
 """
@@ -27,6 +27,7 @@ __all__ = [
     "exists",
     "forget",
     "hybrid",
+    "index_trigrams",
     "lock",
     "merge",
     "merge_state",
@@ -35,6 +36,7 @@ __all__ = [
     "scores",
     "search",
     "size",
+    "trigrams",
 ]
 
 _LOCK: Final = 0x766B
@@ -81,6 +83,19 @@ def create(tables: TextTables) -> list[Statement]:
         Statement(f"CREATE INDEX ON {tables.postings} (word)"),
         Statement(f"CREATE TABLE {tables.dead} (number bigint PRIMARY KEY, place bigint GENERATED ALWAYS AS IDENTITY)"),
     ]
+
+
+def trigrams() -> Statement:
+    """The schema, quoted, of the extension pg_trgm, if the database has it."""
+    return Statement(
+        "SELECT quote_ident(nspname) FROM pg_catalog.pg_extension "
+        "JOIN pg_catalog.pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'pg_trgm'"
+    )
+
+
+def index_trigrams(table: Table, schema: str) -> Statement:
+    """Index the documents for filters that look for a part of them."""
+    return Statement(f"CREATE INDEX ON {table.name} USING gin (document {schema}.gin_trgm_ops)")
 
 
 def drop(tables: TextTables) -> Statement:

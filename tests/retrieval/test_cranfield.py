@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import pytest
 
 import vectorkit as vk
+from vectorkit import MemoryBackend
 from vectorkit.embedders import SentenceTransformerEmbedder
 from vectorkit.types import FloatArray
+from vectorkit_pgvector import PgVectorBackend
 
 pytestmark = [
     pytest.mark.recall,
@@ -54,9 +56,10 @@ def ndcg(ids: Sequence[str], grades: dict[str, int]) -> float:
     return discounted(grades.get(id, 0) for id in ids[:10]) / discounted(sorted(grades.values(), reverse=True)[:10])
 
 
-@pytest.fixture(scope="module", params=["memory:"])
-def docs(request: pytest.FixtureRequest, data: Data) -> Any:
-    with vk.connect(request.param) as store:
+@pytest.fixture(scope="module", params=["memory", "postgres"])
+def docs(request: pytest.FixtureRequest, data: Data, postgres_url: str) -> Any:
+    backend = MemoryBackend() if request.param == "memory" else PgVectorBackend(postgres_url, schema="cranfield")
+    with vk.VectorStore(backend) as store:
         docs = store.create_collection("cranfield", embedder=data.embedder, text_index=True)
         docs.add(ids=list(data.documents), documents=list(data.documents.values()), embeddings=data.embeddings)
         yield docs
