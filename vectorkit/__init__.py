@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from vectorkit.indexes import HNSW, IndexProgress, IVFFlat
     from vectorkit.inspection import Recall
     from vectorkit.memory import MemoryBackend
-    from vectorkit.protocol import Embedder, IndexedBackend, TextSearchBackend, VectorBackend
+    from vectorkit.progress import Ingested
+    from vectorkit.protocol import Embedder, IndexedBackend, ReplacingBackend, TextSearchBackend, VectorBackend
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.types import (
         Batch,
@@ -92,6 +93,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "IVFFlat",
     "IndexProgress",
     "IndexedBackend",
+    "Ingested",
     "InvalidArgumentError",
     "InvalidFilterError",
     "InvalidIdError",
@@ -109,6 +111,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "Recall",
     "Record",
     "RecordNotFoundError",
+    "ReplacingBackend",
     "TextSearchBackend",
     "UnsupportedError",
     "VectorBackend",
@@ -150,6 +153,7 @@ _MODULES = {
     "Metadata": "vectorkit.types",
     "IndexProgress": "vectorkit.indexes",
     "IndexedBackend": "vectorkit.protocol",
+    "Ingested": "vectorkit.progress",
     "InvalidArgumentError": "vectorkit.errors",
     "InvalidFilterError": "vectorkit.errors",
     "InvalidIdError": "vectorkit.errors",
@@ -165,6 +169,7 @@ _MODULES = {
     "Recall": "vectorkit.inspection",
     "Record": "vectorkit.types",
     "RecordNotFoundError": "vectorkit.errors",
+    "ReplacingBackend": "vectorkit.protocol",
     "TextSearchBackend": "vectorkit.protocol",
     "UnsupportedError": "vectorkit.errors",
     "VectorBackend": "vectorkit.protocol",

@@ -25,11 +25,14 @@ from vectorkit.types import (
     Ranking,
     Record,
 )
+from vectorkit.validation import check_between, check_flag
 from vectorkit_pgvector import _explain, _index_sql, _reading, _search, _text, _text_search, _text_sql, _writing
 from vectorkit_pgvector._catalog import Catalog
 from vectorkit_pgvector._errors import translated
 from vectorkit_pgvector._indexing import Indexing
+from vectorkit_pgvector._partitions import MAX_PARTITIONS
 from vectorkit_pgvector._sessions import Session, Sessions
+from vectorkit_pgvector._sizes import Sizes
 from vectorkit_pgvector._sources import CallersConnection, CallersPool, OwnPool, Source, check_url, describe
 from vectorkit_pgvector._sql import Table
 from vectorkit_pgvector._text import Words
@@ -53,9 +56,15 @@ class PgVectorBackend:
         pool: A psycopg pool, open.
         connection: A psycopg connection.
         schema: The schema that the tables are in; made if it is missing.
+        pooler: Whether the URL leads to a transaction pooler (PgBouncer, say), so that neither prepared statements nor
+            settings are kept from one transaction to the next; None finds out when connecting. A pool or connection
+            of yours keeps none of them if it was made with psycopg's `prepare_threshold=None`.
+        partitions: How many partitions, by hash of the id, the tables of collections created here have, 2 to 100; 1: a
+            table is whole. What exists stays as it is, and whoever opens it need not know.
 
     Raises:
-        InvalidArgumentError: Not one of the three, one of another type, or a malformed URL.
+        InvalidArgumentError: Not one of the three, one of another type, or a malformed URL; or `pooler` without `url`;
+            or `partitions` is no int, or out of its range.
     """
 
     def __init__(
@@ -65,12 +74,15 @@ class PgVectorBackend:
         pool: "ConnectionPool[Any] | None" = None,
         connection: "psycopg.Connection[Any] | None" = None,
         schema: str = "public",
+        pooler: bool | None = None,
+        partitions: int = 1,
     ) -> None:
         if sum(given is not None for given in (url, pool, connection)) != 1:
             raise InvalidArgumentError("give one of url=, pool= and connection=")
-        self._source, self._shown = _source(url, pool, connection)
+        self._source, self._shown = _source(url, pool, connection, pooler)
         self._sessions = Sessions(self._source)
-        self._catalog = Catalog(schema)
+        self._catalog = Catalog(schema, check_between(partitions, 1, MAX_PARTITIONS, "partitions"))
+        self._sizes = Sizes()
         self._indexing = Indexing(self._sessions, self._catalog)
 
     @classmethod
@@ -123,6 +135,11 @@ class PgVectorBackend:
         """See `VectorBackend.drop_collection`."""
         with translated():
             self._sessions.write(lambda session: self._catalog.drop(session, name))
+
+    def replace_collection(self, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
+        """See `ReplacingBackend.replace_collection`; one transaction."""
+        with translated(old):
+            return self._sessions.write(lambda session: self._catalog.put_in_place(session, old, new))
 
     def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """See `VectorBackend.add`."""
@@ -221,9 +238,12 @@ class PgVectorBackend:
         """See `VectorBackend.delete`."""
         with translated(collection):
             table = self._table(collection)
-            return self._sessions.write(
-                lambda session: _writing.delete(session, table, self._words(session, collection, table), ids, where)
-            )
+            try:
+                return self._sessions.write(
+                    lambda session: _writing.delete(session, table, self._words(session, collection, table), ids, where)
+                )
+            finally:
+                self._sizes.deleted()
 
     def search(
         self,
@@ -358,7 +378,7 @@ class PgVectorBackend:
             table = self._table(collection)
             requests = [_search.Request(vector, fetch_k, where, exact, include_embeddings) for vector in vectors]
             return self._sessions.read(
-                lambda session: _text_search.search_hybrid(session, table, tables, requests, queries),
+                lambda session: _text_search.search_hybrid(session, table, tables, requests, queries, self._sizes),
                 settings=self._settings(table, fetch_k, exact, None),
             )
 
@@ -393,7 +413,7 @@ class PgVectorBackend:
             table = self._table(collection)
             requests = [_search.Request(query, k, where, exact, include_embeddings) for query in queries]
             return self._sessions.read(
-                lambda session: _search.search(session, table, requests),
+                lambda session: _search.search(session, table, requests, self._sizes),
                 settings=self._settings(table, k, exact, effort),
             )
 
@@ -419,9 +439,18 @@ class PgVectorBackend:
 
 
 def _source(
-    url: str | None, pool: "ConnectionPool[Any] | None", connection: "psycopg.Connection[Any] | None"
+    url: str | None,
+    pool: "ConnectionPool[Any] | None",
+    connection: "psycopg.Connection[Any] | None",
+    pooler: bool | None,
 ) -> tuple[Source, str]:
     """Where connections come from, and how that is shown."""
+    if pooler is not None:
+        check_flag(pooler, "pooler")
+        if url is None:
+            raise InvalidArgumentError(
+                "pooler= goes with url=; make a pool or connection of yours with prepare_threshold=None instead"
+            )
     if pool is not None:
         if not isinstance(pool, ConnectionPool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"pool is a psycopg_pool.ConnectionPool, not {type(pool).__name__}")
@@ -437,9 +466,9 @@ def _source(
         path = url.removeprefix(_EMBEDDED)
         if not path:
             raise InvalidArgumentError(f"{_EMBEDDED} needs the path of a folder, such as {_EMBEDDED}./pgdata")
-        return OwnPool(lambda: _start_embedded(path), settings), repr(url)
+        return OwnPool(lambda: _start_embedded(path), settings, pooler=pooler), repr(url)
     check_url(url)
-    return OwnPool(lambda: (url, lambda: None), settings), repr(describe(url))
+    return OwnPool(lambda: (url, lambda: None), settings, pooler=pooler), repr(describe(url))
 
 
 def _start_embedded(path: str) -> tuple[str, Callable[[], None]]:

@@ -17,9 +17,9 @@ from vectorkit.errors import (
 )
 from vectorkit.indexes import Index, index_text, read_index
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
-from vectorkit_pgvector import _index_sql, _text, _text_sql
+from vectorkit_pgvector import _index_sql, _partitions, _text, _text_sql
 from vectorkit_pgvector._sessions import Session
-from vectorkit_pgvector._sql import Facts, Statement, Table, create_table, quote, table_name
+from vectorkit_pgvector._sql import WHOLE, Facts, Layout, Statement, Table, create_table, quote, table_name
 from vectorkit_pgvector._text_sql import TextTables
 
 __all__ = ["Catalog"]
@@ -31,7 +31,8 @@ _LOCK: Final = 0x766B_0001
 """Held while the extension, the schema or the registry is made: `IF NOT EXISTS` alone fails when two do so at once."""
 
 _COLUMNS: Final = (
-    "name, generation, metric, dimension, embedder::text, language, text_index, vector_index, schema_version"
+    "name, generation, metric, dimension, embedder::text, language, text_index, vector_index, columns::text, "
+    "schema_version"
 )
 
 
@@ -40,22 +41,28 @@ class Catalog:
 
     Args:
         schema: Name of the schema.
+        partitions: How many partitions a new collection's table has, 1 for none.
 
     Attributes:
         versions: Those of server and extension, for people, as far as they are known yet.
     """
 
-    def __init__(self, schema: str) -> None:
+    def __init__(self, schema: str, partitions: int) -> None:
         self.versions = "postgresql"
         self._schema = schema
         self._registry = f"{quote(schema)}.vectorkit_collections"
         self._facts: Facts | None = None
+        self._new = Layout(partitions if partitions > 1 else 0)
+        self._layouts: dict[str, Layout] = {}
 
     # --- pgvector -----------------------------------------------------------------------------------------------
 
     def known_table(self, collection: CollectionInfo) -> Table | None:
         """The table of a collection, if `table` has found out what it needs before."""
-        return self._facts and Table(table_name(self._schema, collection), collection.spec, self._facts)
+        layout = self._layouts.get(collection.generation)
+        if self._facts is None or layout is None:
+            return None
+        return Table(table_name(self._schema, collection), collection.spec, self._facts, layout)
 
     def table(self, session: Session, collection: CollectionInfo) -> Table:
         """The table of a collection; whether it is there shows when it is used."""
@@ -64,9 +71,13 @@ class Catalog:
             raise CollectionNotFoundError(
                 f"collection {collection.name!r} is gone, and the extension pgvector with it; create it again"
             )
+        name = table_name(self._schema, collection)
+        layout = _partitions.layout(session, name)
         if not session.joins:  # what the caller's transaction made may yet be rolled back
             self._facts = facts
-        return Table(table_name(self._schema, collection), collection.spec, facts)
+            if layout is not None:
+                self._layouts[collection.generation] = layout
+        return Table(name, collection.spec, facts, layout or WHOLE)
 
     def _find_extension(self, session: Session) -> Facts | None:
         rows = session.rows(
@@ -103,7 +114,8 @@ class Catalog:
                     "generation bigint GENERATED ALWAYS AS IDENTITY, "
                     "table_name text GENERATED ALWAYS AS ('vk_' || name || '_' || generation::text) STORED, "
                     "metric text NOT NULL, dimension integer NOT NULL, embedder jsonb, language text NOT NULL, "
-                    "text_index boolean NOT NULL, vector_index text NOT NULL, schema_version integer NOT NULL, "
+                    "text_index boolean NOT NULL, vector_index text NOT NULL, columns json NOT NULL, "
+                    "schema_version integer NOT NULL, "
                     "created_at timestamptz NOT NULL DEFAULT now())"
                 )
             )
@@ -145,9 +157,9 @@ class Catalog:
         rows = session.rows(
             Statement(
                 f"INSERT INTO {self._registry} "
-                "(name, metric, dimension, embedder, language, text_index, vector_index, schema_version) VALUES ("
-                "$1::text, $2::text, $3::int, $4::text::jsonb, $5::text, $6::bool, $7::text, $8::int) "
-                "ON CONFLICT (name) DO NOTHING RETURNING generation",
+                "(name, metric, dimension, embedder, language, text_index, vector_index, columns, schema_version) "
+                "VALUES ($1::text, $2::text, $3::int, $4::text::jsonb, $5::text, $6::bool, $7::text, $8::json, "
+                "$9::int) ON CONFLICT (name) DO NOTHING RETURNING generation",
                 [
                     spec.name,
                     spec.metric,
@@ -156,6 +168,7 @@ class Catalog:
                     spec.language,
                     spec.text_index,
                     index_text(spec.index),
+                    json.dumps(dict(spec.columns), ensure_ascii=False),
                     _SCHEMA_VERSION,
                 ],
             )
@@ -163,7 +176,7 @@ class Catalog:
         if not rows:
             raise CollectionExistsError(f"collection {spec.name!r} exists; open it with get_collection")
         info = self._info(spec, rows[0][0])
-        table = Table(info.location, spec, facts)
+        table = Table(info.location, spec, facts, self._new)
         for statement in create_table(table):
             session.run(statement)
         if spec.text_index:
@@ -192,6 +205,22 @@ class Catalog:
             raise _not_found(name)
         session.run(Statement(f"DROP TABLE IF EXISTS {info.location}"))
         session.run(_text_sql.drop(self.text_tables(info)))
+
+    def put_in_place(self, session: Session, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
+        """See `ReplacingBackend.replace_collection`."""
+        if self.open(session, old.name).generation != old.generation:
+            raise _not_found(old.name)
+        self.drop(session, old.name)
+        renamed = Statement(
+            f"UPDATE {self._registry} SET name = $3::text WHERE name = $1::text AND generation = $2::bigint",
+            [new.name, int(new.generation), old.name],
+        )
+        if not session.run(renamed):
+            raise _not_found(new.name)
+        info = self.open(session, old.name)
+        name = info.location.removeprefix(f"{quote(self._schema)}.")
+        session.run(Statement(f"ALTER TABLE {new.location} RENAME TO {name}"))
+        return info
 
     def wanted_index(self, session: Session, collection: CollectionInfo) -> Index | None:
         """The index that the collection is to have, as it is stored now: another process may have changed it."""
@@ -242,14 +271,15 @@ class Catalog:
         return [self._decode(row) for row in session.rows(statement)]
 
     def _decode(self, row: tuple[Any, ...]) -> CollectionInfo:
-        name, generation, metric, dimension, embedder, language, text_index, vector_index, version = row
+        name, generation, metric, dimension, embedder, language, text_index, vector_index, columns, version = row
         if version > _SCHEMA_VERSION:
             raise BackendError(
                 f"collection {name!r} was made by a newer release of vectorkit (its tables are of version {version}, "
                 f"this release knows {_SCHEMA_VERSION}); update vectorkit-db"
             )
         identity = None if embedder is None else _identity(json.loads(embedder))
-        spec = CollectionSpec(name, metric, dimension, identity, read_index(vector_index), text_index, language)
+        index, typed = read_index(vector_index), json.loads(columns)
+        spec = CollectionSpec(name, metric, dimension, identity, index, text_index, language, typed)
         return self._info(spec, generation)
 
     def _info(self, spec: CollectionSpec, generation: int) -> CollectionInfo:

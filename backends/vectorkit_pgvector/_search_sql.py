@@ -17,9 +17,20 @@ from vectorkit_pgvector._codec import vector
 from vectorkit_pgvector._filters import condition
 from vectorkit_pgvector._sql import Statement, Table
 
-__all__ = ["Found", "exact", "exact_or_index", "index", "largest_key", "within"]
+__all__ = [
+    "Found",
+    "exact",
+    "exact_if_few",
+    "exact_or_index",
+    "expected",
+    "index",
+    "largest_key",
+    "size",
+    "within",
+]
 
 _STORED: Final = "id, document, metadata, embedding"
+_TELL: Final = "UNION ALL SELECT '', NULL, NULL, NULL, NULL, few::int FROM probe"
 _SMALLEST: Final = 2.0**-126
 """The smallest float32 that has all its digits: products and squares below it lose theirs."""
 
@@ -59,47 +70,70 @@ def largest_key(table: Table, query: FloatArray, distance: float) -> float:
 def exact(table: Table, query: FloatArray, where: Filter | None, limit: int) -> Statement:
     """The first `limit` of all rows that match, by key and id."""
     parameters: list[Any] = [vector(query)]
-    ordered = _by_key(table, query, condition(where, parameters), limit, parameters)
+    ordered = _by_key(table, query, condition(where, parameters, table.columns), limit, parameters)
     return Statement(f"SELECT {_columns(table)}, 0 FROM {ordered}", parameters, None if where is None else False)
 
 
-def exact_or_index(table: Table, query: FloatArray, where: Filter | None, limit: int, candidates: int) -> Statement:
-    """As `exact` if few enough rows match, else as `index`; in one round trip, and one snapshot.
+def exact_or_index(table: Table, query: FloatArray, limit: int, k: int, candidates: int) -> Statement:
+    """As `exact` if the table has few enough rows, else as `index`; in one round trip, and one snapshot.
 
     One more row always comes back, whose id is empty and whose total says whether it was the former (0 or 1).
     The part that is not needed is not begun: its condition has no column, and is tested first ("One-Time Filter").
     """
     parameters: list[Any] = [vector(query)]
-    matching = condition(where, parameters)
-    if where is None:
-        counted, chosen = f"SELECT FROM {table.name} LIMIT {EXACT_LIMIT + 1}", "(SELECT few FROM probe)"
-        probe = f"SELECT count(*) <= {EXACT_LIMIT} AS few FROM ({counted}) AS matching"
-    else:  # the filter is applied once: its rows are fetched by where they are
-        counted = f"SELECT ctid AS place FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
-        probe = f"SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(place) AS places FROM ({counted}) AS matching"
-        chosen = "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])"
-    few = _by_key(table, query, chosen, limit, parameters)
-    many = _by_index(table, f"(SELECT NOT few FROM probe) AND {matching}", limit, candidates)
+    counted = f"SELECT FROM {table.name} LIMIT {EXACT_LIMIT + 1}"
+    few = _by_key(table, query, "(SELECT few FROM probe)", limit, parameters)
+    many = _by_index(table, "(SELECT NOT few FROM probe)", k, candidates)
     return Statement(
-        f"WITH probe AS MATERIALIZED ({probe}) "
-        f"SELECT {_columns(table)}, 0 FROM {few} UNION ALL {many} "
-        "UNION ALL SELECT '', NULL, NULL, NULL, NULL, few::int FROM probe",
+        f"WITH probe AS MATERIALIZED (SELECT count(*) <= {EXACT_LIMIT} AS few FROM ({counted}) AS matching) "
+        f"SELECT {_columns(table)}, 0 FROM {few} UNION ALL {many} {_TELL}",
         parameters,
-        None if where is None else False,
     )
 
 
-def index(table: Table, query: FloatArray, where: Filter | None, limit: int, candidates: int) -> Statement:
-    """The first `limit` of `candidates` rows that the index gives."""
+def exact_if_few(table: Table, query: FloatArray, where: Filter | None, limit: int) -> Statement:
+    """As `exact` if few enough rows match, else none; and one more row, as of `exact_or_index`.
+
+    The filter is applied once: its rows are fetched by where they are.
+    """
     parameters: list[Any] = [vector(query)]
-    text = _by_index(table, condition(where, parameters), limit, candidates)
+    matching = condition(where, parameters, table.columns)
+    counted = f"SELECT ctid AS place FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
+    chosen = "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])"
+    if table.layout.partitions:  # in each of them there are rows at these places
+        chosen = f"{chosen} AND {matching}"
+    return Statement(
+        f"WITH probe AS MATERIALIZED (SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(place) AS places "
+        f"FROM ({counted}) AS matching) "
+        f"SELECT {_columns(table)}, 0 FROM {_by_key(table, query, chosen, limit, parameters)} {_TELL}",
+        parameters,
+        prepare=False,
+    )
+
+
+def expected(table: Table, where: Filter | None) -> Statement:
+    """How PostgreSQL would find the rows that match, and how many it expects."""
+    parameters: list[Any] = []
+    matching = condition(where, parameters, table.columns)
+    return Statement(f"EXPLAIN (FORMAT JSON) SELECT FROM {table.name} WHERE {matching}", parameters, prepare=False)
+
+
+def size(table: Table) -> Statement:
+    """How many rows PostgreSQL takes the table to have."""
+    return Statement("SELECT reltuples::bigint FROM pg_catalog.pg_class WHERE oid = $1::regclass", [table.name])
+
+
+def index(table: Table, query: FloatArray, where: Filter | None, k: int, candidates: int) -> Statement:
+    """The first k of `candidates` rows that the index gives."""
+    parameters: list[Any] = [vector(query)]
+    text = _by_index(table, condition(where, parameters, table.columns), k, candidates)
     return Statement(text, parameters, None if where is None else False)
 
 
 def within(table: Table, query: FloatArray, where: Filter | None, k: int, largest: float) -> Statement:
     """All rows that match whose key is at most `largest`; of those with the same vector, the first k by id."""
     parameters: list[Any] = [vector(query)]
-    matching = condition(where, parameters)
+    matching = condition(where, parameters, table.columns)
     parameters.append(largest)
     bound = f"${len(parameters)}::float8"
     return Statement(
@@ -128,20 +162,35 @@ def _key(table: Table, query: FloatArray, parameters: list[Any]) -> str:
 
 
 def _by_key(table: Table, query: FloatArray, matching: str, limit: int, parameters: list[Any]) -> str:
+    """The first `limit` rows by key and id; sorted without their columns, which are fetched by place afterwards.
+
+    Of a partitioned table with its columns: there a place is that of a row in each partition.
+    """
+    key = _key(table, query, parameters)
+    if table.layout.partitions:
+        ordered = f"SELECT {_STORED}, {key} AS key FROM {table.name} WHERE {matching} ORDER BY key, id LIMIT {limit}"
+        return f"({ordered}) AS nearest"
     return (
-        f"(SELECT {_STORED}, {_key(table, query, parameters)} AS key FROM {table.name} WHERE {matching} "
-        f"ORDER BY key, id LIMIT {limit}) AS nearest"
+        f"(SELECT ctid AS place, {key} AS key FROM {table.name} WHERE {matching} "
+        f"ORDER BY key, id LIMIT {limit}) AS nearest JOIN {table.name} AS stored ON stored.ctid = place"
     )
 
 
-def _by_index(table: Table, matching: str, limit: int, candidates: int) -> str:
+def _by_index(table: Table, matching: str, k: int, candidates: int) -> str:
     """What an iterative scan gives is not quite in order, so more is asked for than needed, and sorted.
 
     The key is that of the vectors, whatever the index holds.
     """
     near = _index_sql.distance(table, f"$1::{table.vector}")
+    if table.layout.partitions:
+        return (
+            f"(SELECT {_columns(table)}, total FROM (SELECT *, count(*) OVER () AS total FROM "
+            f"(SELECT {_STORED}, {_distance(table)} AS key FROM {table.name} WHERE {matching} "
+            f"ORDER BY {near} LIMIT {candidates}) AS candidates) AS counted ORDER BY key, id LIMIT {k})"
+        )
     return (
-        f"(SELECT {_columns(table)}, total FROM (SELECT *, count(*) OVER () AS total FROM "
-        f"(SELECT {_STORED}, {_distance(table)} AS key FROM {table.name} WHERE {matching} "
-        f"ORDER BY {near} LIMIT {candidates}) AS candidates) AS counted ORDER BY key, id LIMIT {limit})"
+        f"SELECT {_columns(table)}, total FROM (SELECT place, key, count(*) OVER () AS total FROM "
+        f"(SELECT ctid AS place, id, {_distance(table)} AS key FROM {table.name} WHERE {matching} "
+        f"ORDER BY {near} LIMIT {candidates}) AS candidates ORDER BY key, id LIMIT {k}) AS nearest "
+        f"JOIN {table.name} AS stored ON stored.ctid = place"
     )

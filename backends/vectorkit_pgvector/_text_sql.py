@@ -210,7 +210,7 @@ def search(
 
 
 def hybrid(
-    table: Table, tables: TextTables, near: Statement, words: Sequence[str], k: int, where: Filter | None
+    table: Table, tables: TextTables, words: Sequence[str], k: int, where: Filter | None, near: Statement
 ) -> Statement:
     """What a statement of `_search_sql` finds, each row with its text score, then what `search` finds.
 
@@ -282,7 +282,7 @@ def _best(
         )
     else:
         # Few records that match are looked for among the scores. Of many, the best scores soon have k.
-        matching = condition(where, parameters)
+        matching = condition(where, parameters, table.columns)
         found = (
             f"probe AS MATERIALIZED (SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(id) AS ids "
             f"FROM (SELECT id FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}) AS first), "

@@ -13,7 +13,7 @@ from vectorkit.errors import DuplicateIdError
 from vectorkit.filters import Filter
 from vectorkit.types import Batch, Patch
 from vectorkit.validation import already_stored, not_stored
-from vectorkit_pgvector import _sql
+from vectorkit_pgvector import _partitions, _sql
 from vectorkit_pgvector._codec import copy_rows
 from vectorkit_pgvector._sessions import Session
 from vectorkit_pgvector._sql import Table
@@ -85,8 +85,12 @@ def refused(session: Session, table: Table, ids: Sequence[str], detail: str) -> 
 
 def upsert(session: Session, table: Table, words: Words, batches: Input) -> None:
     """See `VectorBackend.upsert`."""
+    if not table.layout.unique:
+        session.run(_partitions.lock(table))
     for batch in batches:
         for part in _parts(batch, table, _MESSAGE_BYTES):
+            if not table.layout.unique:
+                session.run(_sql.delete(table, part.ids, None))
             session.run(_sql.upsert(table, part))
         words.replace(batch.ids, batch.documents)
     words.finish()

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import chromadb
 import numpy as np
 from chromadb.api import ClientAPI
-from measuring import Figure, clustered, seconds, side_by_side, texts
+from measuring import Figure, clustered, passages, seconds, side_by_side, texts
 
 import vectorkit as vk
 
@@ -54,6 +54,7 @@ def of_client(kind: str, url: str, client: ClientAPI) -> Iterator[Figure]:
         yield Figure(f"chroma {kind}: search of 20,000 x 384, p50", "ms", *times, goal=1.15)
         yield Figure(f"chroma {kind}: its recall@10", "recall", recall(ours, queries), None, goal=0.99)
         yield upserts(kind, store, client)
+        yield from by_words(kind, store)
 
 
 def filled(store: vk.VectorStore, client: ClientAPI, count: int, dimension: int) -> tuple[Any, Any, Any]:
@@ -84,6 +85,23 @@ def upserts(kind: str, store: vk.VectorStore, client: ClientAPI) -> Figure:
         rates.append((count / taken[0], count / taken[1]) if turn % 2 else (count / taken[1], count / taken[0]))
     ours_rate, raw_rate = sorted(rates, key=lambda pair: pair[0] / pair[1])[1]
     return Figure(f"chroma {kind}: upsert of 10,000 x 384", "rec/s", ours_rate, raw_rate, goal=0.75)
+
+
+def by_words(kind: str, store: vk.VectorStore) -> Iterator[Figure]:
+    """Text and hybrid search; raw Chroma has none to compare with."""
+    documents, questions = passages(10_000)
+    vectors = clustered(10_050, 384, seed=4)
+    docs = store.create_collection("passages", dimension=384, text_index=True)
+    docs.add(ids=[f"{n:05}" for n in range(10_000)], documents=documents, embeddings=vectors[:10_000])
+
+    def text(turn: int) -> object:
+        return docs.search(questions[turn % 50], mode="text")
+
+    def hybrid(turn: int) -> object:
+        return docs.search(questions[turn % 50], mode="hybrid", vector=vectors[10_000 + turn % 50])
+
+    for name, taken in zip(("text", "hybrid"), side_by_side(text, hybrid, rounds=40), strict=True):
+        yield Figure(f"chroma {kind}: {name} search of 10,000 passages, p50", "ms", taken, None, goal=150)
 
 
 def columns(start: int, end: int, vectors: Any) -> dict[str, Any]:

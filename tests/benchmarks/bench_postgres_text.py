@@ -33,6 +33,8 @@ def figures(folder: Path) -> Iterator[Figure]:
             yield from of_store(store, server.conninfo)
     finally:
         server.close()
+        while (server.path / "data" / "postmaster.pid").exists():  # it stops by and by, and its folder is removed next
+            time.sleep(0.1)
 
 
 def of_store(store: vk.VectorStore, conninfo: str) -> Iterator[Figure]:

