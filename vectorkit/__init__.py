@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         MissingDependencyError,
         PartialWriteError,
         RecordNotFoundError,
+        RerankingError,
         UnsupportedError,
         VectorKitError,
     )
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from vectorkit.memory import MemoryBackend
     from vectorkit.progress import Ingested
     from vectorkit.protocol import Embedder, IndexedBackend, ReplacingBackend, TextSearchBackend, VectorBackend
+    from vectorkit.reranking import Reranker, diversify, rerank
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.types import (
         Batch,
@@ -112,12 +114,16 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "Record",
     "RecordNotFoundError",
     "ReplacingBackend",
+    "Reranker",
+    "RerankingError",
     "TextSearchBackend",
     "UnsupportedError",
     "VectorBackend",
     "VectorKitError",
     "VectorStore",
     "connect",
+    "diversify",
+    "rerank",
 ]
 
 # Public names are imported when they are first used: dataclasses and typing make them a quarter of `import numpy`,
@@ -170,12 +176,16 @@ _MODULES = {
     "Record": "vectorkit.types",
     "RecordNotFoundError": "vectorkit.errors",
     "ReplacingBackend": "vectorkit.protocol",
+    "Reranker": "vectorkit.reranking",
+    "RerankingError": "vectorkit.errors",
     "TextSearchBackend": "vectorkit.protocol",
     "UnsupportedError": "vectorkit.errors",
     "VectorBackend": "vectorkit.protocol",
     "VectorKitError": "vectorkit.errors",
     "VectorStore": "vectorkit.store",
     "connect": "vectorkit.store",
+    "diversify": "vectorkit.reranking",
+    "rerank": "vectorkit.reranking",
 }
 
 

@@ -17,6 +17,7 @@
     ├── RecordNotFoundError (LookupError)      `update` of an id that is not stored
     ├── PartialWriteError                      a later part of a split write failed
     ├── EmbeddingError                         an embedder failed, or is missing
+    ├── RerankingError                         a re-ranker failed, or returned what is no score a document
     ├── UnsupportedError (NotImplementedError)
     ├── MissingDependencyError (ImportError)
     └── BackendError                           what the store itself reports
@@ -50,6 +51,7 @@ __all__ = [
     "MissingDependencyError",
     "PartialWriteError",
     "RecordNotFoundError",
+    "RerankingError",
     "UnsupportedError",
     "VectorKitError",
 ]
@@ -129,6 +131,10 @@ class EmbeddingError(VectorKitError):
     def __init__(self, message: str, *, index: int | None = None) -> None:
         super().__init__(message)
         self.index = index
+
+
+class RerankingError(VectorKitError):
+    """A re-ranker failed, or returned something that is not one finite number a document."""
 
 
 class UnsupportedError(VectorKitError, NotImplementedError):

@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias
 
 from vectorkit.types import Candidate, Hit, Metric
 
-__all__ = ["FUSIONS", "RRF_OFFSET", "Fusion", "fuse"]
+__all__ = ["FUSIONS", "RRF_OFFSET", "Fusion", "fuse", "scaled"]
 
 Fusion: TypeAlias = Literal["weighted", "rrf"]
 """How two rankings become one: by their scores, or by the places alone."""
@@ -37,7 +37,7 @@ def fuse(candidates: Sequence[Candidate], metric: Metric, fusion: Fusion, weight
 def _weighted(candidates: Sequence[Candidate], metric: Metric, weight: float) -> list[float]:
     nearness = [each.hit.score for each in candidates]
     if metric != "cosine":
-        nearness = _scaled(nearness)
+        nearness = scaled(nearness)
     largest = max((each.text_score for each in candidates), default=0.0) or 1.0
     return [
         weight * near + (1.0 - weight) * (each.text_score / largest)
@@ -45,7 +45,7 @@ def _weighted(candidates: Sequence[Candidate], metric: Metric, weight: float) ->
     ]
 
 
-def _scaled(scores: Sequence[float]) -> list[float]:
+def scaled(scores: Sequence[float]) -> list[float]:
     """Scores from 0, the least of them, to 1, the largest; 1 if all are equal."""
     least, largest = min(scores, default=0.0), max(scores, default=0.0)
     if least == largest:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
-from numbers import Real
 from typing import Any, Final, Literal, TypeAlias, cast
 
 import numpy as np
@@ -16,7 +15,7 @@ from vectorkit.fusion import FUSIONS, Fusion, fuse
 from vectorkit.indexing import IndexMethods
 from vectorkit.protocol import TextSearchBackend
 from vectorkit.types import FloatArray, Hit, Metric, Ranking, Vector
-from vectorkit.validation import as_list, check_choice, check_flag, check_natural, check_score, check_text, short
+from vectorkit.validation import as_list, check_choice, check_flag, check_natural, check_score, check_share, check_text
 
 __all__ = ["Mode", "Searching", "Where", "as_count", "as_filter"]
 
@@ -173,7 +172,7 @@ class Searching(IndexMethods):
         if effort is not None and mode != "vector":
             raise InvalidArgumentError(f"ef_search= and probes= are for mode='vector', not {mode!r}; leave them out")
         check_flag(include_embeddings, "include_embeddings")
-        weight = _weight(weight)
+        weight = check_share(weight, "weight")
         fusion = check_choice(fusion, FUSIONS, "fusion")
         fetch_k = _fetch_k(fetch_k, k)
         if vectors is not None and mode != "hybrid":
@@ -266,12 +265,6 @@ def as_filter(where: Where | None, where_document: Mapping[str, Any] | None) -> 
     """Both filters as one tree; None if neither is given."""
     parts = [part for part in (filters.parse(where), filters.parse_document(where_document)) if part is not None]
     return filters.simplify(filters.And(tuple(parts))) if parts else None
-
-
-def _weight(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 <= float(value) <= 1.0:  # NaN is not
-        raise InvalidArgumentError(f"weight is a number from 0 to 1, not {short(value)} ({type(value).__name__})")
-    return float(value)
 
 
 def _fetch_k(value: object, k: int) -> int:

@@ -33,6 +33,7 @@ __all__ = [
     "check_name",
     "check_natural",
     "check_score",
+    "check_share",
     "check_text",
     "check_unique",
     "not_stored",
@@ -141,6 +142,14 @@ def check_score(value: object) -> float:
     if math.isnan(score):
         raise InvalidArgumentError("min_score is a number, not NaN")
     return score
+
+
+def check_share(value: object, what: str) -> float:
+    """Return `value` as a float if it is a real number from 0 to 1, or raise `InvalidArgumentError`."""
+    number: Any = value  # compared as it is: an int may be too large for a float
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= number <= 1:  # NaN is not
+        raise InvalidArgumentError(f"{what} is a number from 0 to 1, not {short(value)} ({type(value).__name__})")
+    return float(value)
 
 
 def as_list(values: object, what: str) -> list[Any]:

@@ -8,9 +8,11 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import ConnectionPool
 
-from vectorkit.errors import InvalidArgumentError
+from vectorkit.embedding import identity_of
+from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
 from vectorkit.indexes import Index, IndexProgress, IVFFlat
+from vectorkit.protocol import Embedder
 from vectorkit.text import analyzer
 from vectorkit.types import (
     Batch,
@@ -25,8 +27,9 @@ from vectorkit.types import (
     Ranking,
     Record,
 )
-from vectorkit.validation import check_between, check_flag
+from vectorkit.validation import MetricName, as_metric, check_between, check_flag, check_name
 from vectorkit_pgvector import _explain, _index_sql, _reading, _search, _text, _text_search, _text_sql, _writing
+from vectorkit_pgvector._adopting import Wanted
 from vectorkit_pgvector._catalog import Catalog
 from vectorkit_pgvector._errors import translated
 from vectorkit_pgvector._indexing import Indexing
@@ -121,6 +124,58 @@ class PgVectorBackend:
         with translated():
             return self._sessions.write(lambda session: self._catalog.create(session, spec))
 
+    def adopt(
+        self,
+        name: str | None = None,
+        *,
+        table: str,
+        id: str,
+        embedding: str,
+        document: str | None = None,
+        metadata: str | None = None,
+        columns: Sequence[str] = (),
+        metric: MetricName = "cosine",
+        embedder: Embedder | None = None,
+    ) -> CollectionInfo:
+        """Make a collection of a table that the application has; `VectorStore.get_collection` opens it from then on.
+
+        Nothing is copied, and the table stays as it is. Its indexes serve, one on the vectors for this metric among
+        them; `create_index` and `drop_index` of the collection make and drop such a one. Rows without an embedding are
+        no records until they have one. Dropping the collection leaves the table alone. There is no text index: what the
+        application writes would not be in it.
+
+        Ids are the text of the column's values, in the order of text: `"10"` comes before `"9"`. Metadata made of
+        columns always has all of them as keys: NULL is None, a time an ISO string (one with a zone: in UTC). A record
+        is written through its columns, as far as they keep exactly what is given; a column that is left out where
+        metadata is replaced gets its default. Of vectors a `halfvec` keeps 11 bits a number. New rows with ids of yours
+        bring forward the sequence that ids come from.
+
+        Args:
+            name: The collection's name; the table's if left out.
+            table: The table as SQL names it: `documents`, `app.documents`, `"My Table"`.
+            id: The column with the ids, unique: smallint, integer, bigint, uuid, text or varchar.
+            embedding: The column with the vectors: `vector(n)` or `halfvec(n)`.
+            document: The column with the texts, if there is one: text or varchar.
+            metadata: The column with the metadata, if there is one: jsonb or json.
+            columns: In place of it, columns that are the metadata: of numbers, text, bool, uuid, date, timestamp, json,
+                enums, or arrays of these.
+            metric: `"cosine"`, `"l2"` or `"ip"` (alias `"dot"`).
+            embedder: What made the vectors, for text queries and new documents; its identity is stored.
+
+        Raises:
+            InvalidArgumentError: There is no such table or column, the ids are not unique, or an argument is malformed
+                (`InvalidNameError` for the name, `InvalidIdError` and `InvalidVectorError` for a row that cannot be a
+                record, `DimensionMismatchError` for an embedder of another dimension).
+            UnsupportedError: A column is of a type that cannot be what it is to be, or the table no plain one.
+            CollectionExistsError: The name is taken.
+            BackendPermissionError: This user may not read the table, or not write the registry of collections.
+        """
+        wanted = Wanted.checked(table, id, embedding, document, metadata, columns)
+        name = check_name(table.rpartition(".")[2].strip('"') if name is None else name)
+        chosen, identity = as_metric(metric), None if embedder is None else identity_of(embedder)
+        with translated():
+            return self._sessions.write(lambda session: self._catalog.adopt(session, name, wanted, chosen, identity))
+
     def open_collection(self, name: str) -> CollectionInfo:
         """See `VectorBackend.open_collection`."""
         with translated():
@@ -149,7 +204,7 @@ class PgVectorBackend:
             try:
                 self._load(collection, table, source, _writing.add)
             except errors.UniqueViolation as error:
-                if error in source.failures:
+                if error in source.failures or not _writing.concerns_ids(table, error):
                     raise
                 detail = error.diag.message_detail or str(error)
                 raise self._sessions.read(
@@ -327,10 +382,16 @@ class PgVectorBackend:
 
         One transaction, in which other writers wait and readers do not. If the database has the extension pg_trgm, the
         documents get an index for `where_document`, too; adding records then takes about half a millisecond more each.
+        `UnsupportedError` for an adopted table: what its application writes would not be in the index.
         """
         tables = self._catalog.text_tables(collection)
 
         def work(session: Session) -> CollectionInfo:
+            if table.adopted is not None:
+                raise UnsupportedError(
+                    f"collection {collection.name!r} is a table of an application, whose own writes a text index would "
+                    "miss; copy the records into a collection of their own, or use mode='vector'"
+                )
             session.run(_text_sql.lock(table))
             changed = self._catalog.set_text_index(session, collection)
             if changed is None:

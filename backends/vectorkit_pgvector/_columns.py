@@ -16,7 +16,19 @@ from vectorkit.filters import Scalar
 from vectorkit.types import ColumnType
 from vectorkit_pgvector._codec import dump_json, text_array
 
-__all__ = ["Column", "among", "bounded", "compare", "definition", "number_text", "promoted", "quote"]
+__all__ = [
+    "Column",
+    "among",
+    "bool_text",
+    "bounded",
+    "compare",
+    "date_text",
+    "definition",
+    "literal",
+    "number_text",
+    "promoted",
+    "quote",
+]
 
 _LARGEST: Final = 10**309
 """Beyond every stored number (64-bit integers and floats), and within what `numeric` holds."""
@@ -32,24 +44,31 @@ class Column:
     """A column that conditions on a metadata key can use.
 
     Attributes:
-        name: Its name, quoted.
+        name: Its name, quoted where it needs to be.
         type: The SQL type that operands are compared in.
         text: An operand as text of that type, or None where the column cannot decide (it is of another type).
         whole: Whether a record whose column is NULL has no value that is ordered with such an operand. Else the
             metadata decides there: a string that is no date is ordered with one that is, though never equal to it.
+        bounds: What the column's value is to fulfil where it is compared as smaller, or as larger, than an operand:
+            `>= …` and `< …`, for values beyond that are none in the metadata; empty where there are no such values.
     """
 
     name: str
     type: str
     text: Callable[[Scalar], str | None]
     whole: bool = True
+    bounds: tuple[str, str] = ("", "")
 
 
 def compare(column: Column, operator: str, operand: str, parameters: list[Any]) -> str:
     """The condition that the column's value and an operand, as `Column.text` gives it, compare so; never NULL."""
     collated = ' COLLATE "C"' if column.type == "text" and operator != "=" else ""
+    least, most = column.bounds
+    bound = {"<": least, "<=": least, ">": most, ">=": most}.get(operator)
+    within = f" AND {column.name} {bound}" if bound else ""
     parameters.append(operand)
-    return f"({column.name} IS NOT NULL AND {column.name}{collated} {operator} ${len(parameters)}::{column.type})"
+    compared = f"{column.name}{collated} {operator} ${len(parameters)}::{column.type}"
+    return f"({column.name} IS NOT NULL AND {compared}{within})"
 
 
 def among(column: Column, operands: Sequence[str], parameters: list[Any]) -> str:
@@ -78,11 +97,12 @@ def _short_text(operand: Scalar) -> str | None:
     return operand if isinstance(operand, str) and len(operand) < _MOST_TEXT else None
 
 
-def _bool_text(operand: Scalar) -> str | None:
+def bool_text(operand: Scalar) -> str | None:
+    """A bool for a `boolean` column."""
     return str(operand).lower() if isinstance(operand, bool) else None
 
 
-def _date_text(operand: Scalar) -> str | None:
+def date_text(operand: Scalar) -> str | None:
     """A date as ISO 8601 writes it in full, `2024-12-31`: such strings order as the dates do."""
     if not isinstance(operand, str) or not _DATE.fullmatch(operand):
         return None
@@ -100,8 +120,8 @@ _PROMOTED: Final[dict[ColumnType, tuple[str, Callable[[Scalar], str | None]]]] =
     "int": ("numeric", number_text),
     "float": ("numeric", number_text),
     "str": ("text", _short_text),
-    "bool": ("boolean", _bool_text),
-    "date": ("date", _date_text),
+    "bool": ("boolean", bool_text),
+    "date": ("date", date_text),
 }
 
 
@@ -112,8 +132,8 @@ def promoted(columns: Mapping[str, ColumnType]) -> dict[str, Column]:
 
 def definition(key: str, kind: ColumnType) -> str:
     """A promoted key's column in `CREATE TABLE`."""
-    value = f"metadata -> {_literal(key)}"
-    text = f"metadata ->> {_literal(key)}"
+    value = f"metadata -> {literal(key)}"
+    text = f"metadata ->> {literal(key)}"
     json_type, expression = {
         "int": ("number", f"({value})::numeric"),
         "float": ("number", f"({value})::numeric"),
@@ -136,7 +156,7 @@ def _date_of(text: str) -> str:
     return f"CASE WHEN {text} ~ '{form}' THEN CASE WHEN date_part('month', {counted}) = {month} THEN {counted} END END"
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """A string in SQL, whatever `standard_conforming_strings` is."""
     return "E'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import errors
 
 from vectorkit.errors import BackendError, UnsupportedError
-from vectorkit.indexes import HNSW, Index, IndexProgress
+from vectorkit.indexes import HNSW, Index, IndexProgress, IVFFlat
 from vectorkit.types import CollectionInfo
 from vectorkit_pgvector import _index_sql, _partitions
 from vectorkit_pgvector._catalog import Catalog
@@ -47,8 +47,11 @@ class Indexing:
         """Build the index of a collection at the end of a write if it is due. Fails if the table is gone.
 
         The rest of the transaction keeps other writers waiting then. If one is at work already, it is left to the end
-        of the last one, or to the next write; so it is where the user does not own the table.
+        of the last one, or to the next write; so it is where the user does not own the table. A table of the
+        application's gets no index but by `create`.
         """
+        if table.adopted is not None:
+            return
         ((usable, many),) = session.rows(_index_sql.state(table))
         if usable or not many or _index_sql.representation(table.spec) is None:
             return
@@ -71,6 +74,8 @@ class Indexing:
         again: bool,
     ) -> CollectionInfo:
         """See `IndexedBackend.create_index`; `again` builds it anew also if it is there."""
+        if table.adopted is not None and table.adopted.half and index.quantization is None:
+            index = replace(index, quantization="half")  # the column holds no more
         wanted = _with(table, index)
         _index_sql.check(wanted.spec)
 
@@ -79,7 +84,12 @@ class Indexing:
             stored = self._catalog.wanted_index(session, collection)
             found = _built(session, table)
             ((built, many),) = session.rows(_index_sql.state(wanted))
-            due = many and _index_sql.representation(wanted.spec) is not None
+            due = (many or table.adopted is not None) and _index_sql.representation(wanted.spec) is not None
+            if not many and table.adopted is not None and isinstance(index, IVFFlat):
+                raise UnsupportedError(
+                    f"an IVFFlat index finds its centres among the records, of which there are fewer than "
+                    f"{_index_sql.enough(index):,}: build it when they have come, or use index='hnsw'"
+                )
             if due and not again and stored == index and built:
                 found = [(name, usable) for name, usable in found if not usable]
             elif due:

@@ -163,7 +163,7 @@ def _filtered(session: Session, table: Table, requests: Sequence[Request]) -> li
 def _is_worth_comparing(session: Session, table: Table, request: Request) -> bool:
     """Whether comparing all rows that match is quicker than the index, by what PostgreSQL expects of the filter.
 
-    Where the metadata's index finds those m of n rows, it takes m times as long as one row takes. The index of the
+    Where an index of the metadata finds those m of n rows, it takes m times as long as one row takes. The index of the
     vectors looks at n / m rows for each candidate, each of which takes ten times as long (50,000 x 384: 1.7 and 17 µs):
     PostgreSQL's own estimate leaves most of that out.
     """
@@ -172,7 +172,8 @@ def _is_worth_comparing(session: Session, table: Table, request: Request) -> boo
     )
     node = expected[0]["Plan"]
     matching = max(EXACT_LIMIT, int(node["Plan Rows"]))
-    served: bool = node["Node Type"] == "Bitmap Heap Scan"
+    parts = node["Plans"] if node["Node Type"] == "Append" else [node]  # of a partitioned table
+    served = all(part["Node Type"] in {"Bitmap Heap Scan", "Index Scan", "Index Only Scan"} for part in parts)
     return served and matching**2 <= _PRICE * _candidates(table, request) * max(total, matching)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from vectorkit.filters import Filter
 from vectorkit.ranking import EXACT_LIMIT, float32_error
 from vectorkit.types import FloatArray
-from vectorkit_pgvector import _index_sql
+from vectorkit_pgvector import _index_sql, _partitions
 from vectorkit_pgvector._codec import vector
 from vectorkit_pgvector._filters import condition
 from vectorkit_pgvector._sql import Statement, Table
@@ -29,8 +29,8 @@ __all__ = [
     "within",
 ]
 
-_STORED: Final = "id, document, metadata, embedding"
 _TELL: Final = "UNION ALL SELECT '', NULL, NULL, NULL, NULL, few::int FROM probe"
+_STORED: Final = "id, document, metadata, embedding"
 _SMALLEST: Final = 2.0**-126
 """The smallest float32 that has all its digits: products and squares below it lose theirs."""
 
@@ -81,7 +81,7 @@ def exact_or_index(table: Table, query: FloatArray, limit: int, k: int, candidat
     The part that is not needed is not begun: its condition has no column, and is tested first ("One-Time Filter").
     """
     parameters: list[Any] = [vector(query)]
-    counted = f"SELECT FROM {table.name} LIMIT {EXACT_LIMIT + 1}"
+    counted = f"SELECT FROM {table.rows} LIMIT {EXACT_LIMIT + 1}"
     few = _by_key(table, query, "(SELECT few FROM probe)", limit, parameters)
     many = _by_index(table, "(SELECT NOT few FROM probe)", k, candidates)
     return Statement(
@@ -98,7 +98,7 @@ def exact_if_few(table: Table, query: FloatArray, where: Filter | None, limit: i
     """
     parameters: list[Any] = [vector(query)]
     matching = condition(where, parameters, table.columns)
-    counted = f"SELECT ctid AS place FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
+    counted = f"SELECT ctid AS place FROM {table.rows} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
     chosen = "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])"
     if table.layout.partitions:  # in each of them there are rows at these places
         chosen = f"{chosen} AND {matching}"
@@ -115,12 +115,13 @@ def expected(table: Table, where: Filter | None) -> Statement:
     """How PostgreSQL would find the rows that match, and how many it expects."""
     parameters: list[Any] = []
     matching = condition(where, parameters, table.columns)
-    return Statement(f"EXPLAIN (FORMAT JSON) SELECT FROM {table.name} WHERE {matching}", parameters, prepare=False)
+    return Statement(f"EXPLAIN (FORMAT JSON) SELECT FROM {table.rows} WHERE {matching}", parameters, prepare=False)
 
 
 def size(table: Table) -> Statement:
     """How many rows PostgreSQL takes the table to have."""
-    return Statement("SELECT reltuples::bigint FROM pg_catalog.pg_class WHERE oid = $1::regclass", [table.name])
+    rows = f"SELECT sum(reltuples)::bigint FROM pg_catalog.pg_class WHERE oid {_partitions.among(table)}"
+    return Statement(rows, [table.name])
 
 
 def index(table: Table, query: FloatArray, where: Filter | None, k: int, candidates: int) -> Statement:
@@ -136,17 +137,19 @@ def within(table: Table, query: FloatArray, where: Filter | None, k: int, larges
     matching = condition(where, parameters, table.columns)
     parameters.append(largest)
     bound = f"${len(parameters)}::float8"
-    return Statement(
-        f"SELECT {_columns(table)}, 0 FROM (SELECT *, row_number() OVER (PARTITION BY embedding ORDER BY id) AS place "
-        f"FROM (SELECT {_STORED}, {_key(table, query, parameters)} AS key FROM {table.name} WHERE {matching}) AS keyed "
-        f"WHERE key <= {bound}) AS placed WHERE place <= {k}",
-        parameters,
-        prepare=False,
+    keyed = f"SELECT {_found(table)}, embedding AS vector, {_key(table, query, parameters)} AS key FROM {table.rows}"
+    numbered = (
+        f"SELECT *, row_number() OVER (PARTITION BY vector ORDER BY id) AS number "
+        f"FROM ({keyed} WHERE {matching}) AS keyed WHERE key <= {bound}"
     )
+    nearest = f"SELECT * FROM ({numbered}) AS numbered WHERE number <= {k}"
+    return Statement(f"SELECT {_columns(table)}, 0 FROM {_fetched(table, nearest)}", parameters, prepare=False)
 
 
 def _columns(table: Table) -> str:
-    return f"id, document, metadata::text, {table.sent_embedding}, key"
+    """Of rows that were found (`nearest`) and fetched (`stored`); a typed column may have any name."""
+    sent = f"{table.facts.schema}.vector_send(stored.embedding)"
+    return f"stored.id, stored.document, stored.metadata::text, {sent}, nearest.key"
 
 
 def _distance(table: Table) -> str:
@@ -162,18 +165,9 @@ def _key(table: Table, query: FloatArray, parameters: list[Any]) -> str:
 
 
 def _by_key(table: Table, query: FloatArray, matching: str, limit: int, parameters: list[Any]) -> str:
-    """The first `limit` rows by key and id; sorted without their columns, which are fetched by place afterwards.
-
-    Of a partitioned table with its columns: there a place is that of a row in each partition.
-    """
-    key = _key(table, query, parameters)
-    if table.layout.partitions:
-        ordered = f"SELECT {_STORED}, {key} AS key FROM {table.name} WHERE {matching} ORDER BY key, id LIMIT {limit}"
-        return f"({ordered}) AS nearest"
-    return (
-        f"(SELECT ctid AS place, {key} AS key FROM {table.name} WHERE {matching} "
-        f"ORDER BY key, id LIMIT {limit}) AS nearest JOIN {table.name} AS stored ON stored.ctid = place"
-    )
+    """The first `limit` rows by key and id."""
+    nearest = f"SELECT {_found(table)}, {_key(table, query, parameters)} AS key FROM {table.rows} WHERE {matching}"
+    return _fetched(table, f"{nearest} ORDER BY key, id LIMIT {limit}")
 
 
 def _by_index(table: Table, matching: str, k: int, candidates: int) -> str:
@@ -182,15 +176,25 @@ def _by_index(table: Table, matching: str, k: int, candidates: int) -> str:
     The key is that of the vectors, whatever the index holds.
     """
     near = _index_sql.distance(table, f"$1::{table.vector}")
-    if table.layout.partitions:
-        return (
-            f"(SELECT {_columns(table)}, total FROM (SELECT *, count(*) OVER () AS total FROM "
-            f"(SELECT {_STORED}, {_distance(table)} AS key FROM {table.name} WHERE {matching} "
-            f"ORDER BY {near} LIMIT {candidates}) AS candidates) AS counted ORDER BY key, id LIMIT {k})"
-        )
-    return (
-        f"SELECT {_columns(table)}, total FROM (SELECT place, key, count(*) OVER () AS total FROM "
-        f"(SELECT ctid AS place, id, {_distance(table)} AS key FROM {table.name} WHERE {matching} "
-        f"ORDER BY {near} LIMIT {candidates}) AS candidates ORDER BY key, id LIMIT {k}) AS nearest "
-        f"JOIN {table.name} AS stored ON stored.ctid = place"
+    nearest = (
+        f"SELECT *, count(*) OVER () AS total FROM "
+        f"(SELECT {_found(table)}, {_distance(table)} AS key FROM {table.rows} WHERE {matching} "
+        f"ORDER BY {near} LIMIT {candidates}) AS candidates ORDER BY key, id LIMIT {k}"
     )
+    return f"SELECT {_columns(table)}, nearest.total FROM {_fetched(table, nearest)}"
+
+
+def _found(table: Table) -> str:
+    """What is sorted of a row: its place, by which its columns are fetched once it is among the nearest.
+
+    Of a partitioned table the columns: there a row in each partition may have the same place.
+    """
+    return _STORED if table.layout.partitions else "ctid AS place, id"
+
+
+def _fetched(table: Table, nearest: str) -> str:
+    """A FROM clause of rows `nearest`, which hold what `_found` says, and of the same rows `stored`."""
+    if table.layout.partitions:
+        columns = ", ".join(f"nearest.{column}" for column in _STORED.split(", "))
+        return f"({nearest}) AS nearest CROSS JOIN LATERAL (SELECT {columns}) AS stored"
+    return f"({nearest}) AS nearest JOIN {table.rows} ON stored.ctid = nearest.place"

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from vectorkit.filters import Filter
 from vectorkit.types import Batch, CollectionInfo, CollectionSpec, Metric, Patch
+from vectorkit_pgvector._adopted import Adopted
 from vectorkit_pgvector._codec import Binary, jsonb_array, text_array, vector_array
 from vectorkit_pgvector._columns import Column, definition, promoted, quote
 from vectorkit_pgvector._filters import condition
@@ -98,12 +99,28 @@ class Table:
         spec: What the collection was created with.
         facts: pgvector's.
         layout: Whether it is one table or several.
+        adopted: What makes a record in it if it is a table of the application; None for one made here.
     """
 
     name: str
     spec: CollectionSpec
     facts: Facts
     layout: Layout = WHOLE
+    adopted: Adopted | None = None
+
+    @property
+    def rows(self) -> str:
+        """Its records, with the columns of a table made here, as an item of `FROM` that is called `stored`."""
+        rows = self.name if self.adopted is None else self.adopted.rows(self.name, self.vector)
+        return f"{rows} AS stored"
+
+    @property
+    def embedding(self) -> str:
+        """The vector of a row, as an index on the table itself has it."""
+        if self.adopted is None:
+            return "embedding"
+        column = quote(self.adopted.embedding)
+        return f"({column}::{self.vector})" if self.adopted.half else column
 
     @property
     def vector(self) -> str:
@@ -118,7 +135,7 @@ class Table:
     @property
     def columns(self) -> Mapping[str, Column]:
         """Its typed columns, by metadata key."""
-        return promoted(self.spec.columns)
+        return promoted(self.spec.columns) if self.adopted is None else self.adopted.typed
 
     @property
     def sent_embedding(self) -> str:
@@ -185,9 +202,10 @@ def select_by_ids(
 ) -> Statement:
     """Records of given ids, in the order of the ids. No metadata key, so no typed column, begins with `_vk`."""
     parameters: list[Any] = [text_array(ids)]
+    few = "" if table.adopted is None else f"{_with_ids(table, ids, parameters)} AND "
     return Statement(
         f"SELECT {columns(table, include_embeddings)} FROM unnest($1::text[]) WITH ORDINALITY AS wanted(id, _vk_place) "
-        f"JOIN {table.name} AS stored USING (id) WHERE {condition(where, parameters, table.columns)}{_named(table)} "
+        f"JOIN {table.rows} USING (id) WHERE {few}{condition(where, parameters, table.columns)}{_named(table)} "
         "ORDER BY _vk_place"
         f"{_cut(limit, offset)}",
         parameters,
@@ -208,7 +226,7 @@ def page(
     parameters: list[Any] = [] if after is None else [after]
     start = "true" if after is None else "id > $1::text"
     return Statement(
-        f"SELECT {columns(table, include_embeddings)} FROM {table.name} "
+        f"SELECT {columns(table, include_embeddings)} FROM {table.rows} "
         f"WHERE {start} AND {condition(where, parameters, table.columns)} ORDER BY id{_cut(limit, offset)}",
         parameters,
         prepare=None if where is None else False,
@@ -219,7 +237,7 @@ def count(table: Table, where: Filter | None) -> Statement:
     """The number of records."""
     parameters: list[Any] = []
     matching = condition(where, parameters, table.columns)
-    return Statement(f"SELECT count(*) FROM {table.name} WHERE {matching}", parameters, False)
+    return Statement(f"SELECT count(*) FROM {table.rows} WHERE {matching}", parameters, False)
 
 
 def unanalyzed(table: Table) -> Statement:
@@ -235,11 +253,20 @@ def analyze(table: Table) -> Statement:
 
 def taken(table: Table, ids: Sequence[str]) -> Statement:
     """How many of the ids are stored, and the first ten of those."""
+    parameters: list[Any] = []
+    named = _with_ids(table, ids, parameters)
     return Statement(
-        f"SELECT id, count(*) OVER () FROM {table.name} WHERE id = ANY ($1::text[]) ORDER BY id LIMIT 10",
-        [text_array(ids)],
-        prepare=False,
+        f"SELECT id, count(*) OVER () FROM {table.rows} WHERE {named} ORDER BY id LIMIT 10", parameters, prepare=False
     )
+
+
+def _with_ids(table: Table, ids: Sequence[str], parameters: list[Any]) -> str:
+    """The condition that a row has one of the ids."""
+    if table.adopted is None:
+        parameters.append(text_array(ids))
+        return f"id = ANY (${len(parameters)}::text[])"
+    parameters.append(text_array(table.adopted.keys(ids)))
+    return f"_vk_key = ANY (${len(parameters)}::text[]::{table.adopted.id.type}[])"
 
 
 def _named(table: Table) -> str:
@@ -286,9 +313,9 @@ def upsert(table: Table, rows: Batch) -> Statement:
 
 def lock_rows(table: Table, ids: Sequence[str]) -> Statement:
     """Lock rows in the order of their ids, as every writer here does, so that two of them cannot deadlock."""
-    return Statement(
-        f"SELECT id FROM {table.name} WHERE id = ANY ($1::text[]) ORDER BY id FOR UPDATE", [text_array(ids)], False
-    )
+    parameters: list[Any] = []
+    named = _with_ids(table, ids, parameters)
+    return Statement(f"SELECT id FROM {table.rows} WHERE {named} ORDER BY id FOR UPDATE", parameters, False)
 
 
 def update(table: Table, patch: Patch) -> Statement:
@@ -316,8 +343,12 @@ def _new_value(column: str, merge: bool) -> str:
 
 
 def delete(table: Table, ids: Sequence[str] | None, where: Filter | None) -> Statement:
-    """Delete records, and return their ids."""
-    parameters: list[Any] = [] if ids is None else [text_array(ids)]
-    named = "true" if ids is None else "id = ANY ($1::text[])"
-    matching = condition(where, parameters, table.columns)
-    return Statement(f"DELETE FROM {table.name} WHERE {named} AND {matching} RETURNING id", parameters, prepare=False)
+    """Delete records, and return their ids, but those of an application's table."""
+    parameters: list[Any] = []
+    named = "true" if ids is None else _with_ids(table, ids, parameters)
+    matching = f"{named} AND {condition(where, parameters, table.columns)}"
+    returned = " RETURNING id"
+    if table.adopted is not None:
+        matching = f"{quote(table.adopted.id.name)} IN (SELECT _vk_key FROM {table.rows} WHERE {matching})"
+        returned = ""
+    return Statement(f"DELETE FROM {table.name} WHERE {matching}{returned}", parameters, prepare=False)

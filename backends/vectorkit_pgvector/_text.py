@@ -36,6 +36,8 @@ searches hash the dead, in the memory that a server gives to one operation by de
 class Words:
     """The text index of one collection within one call that writes; where there is none, it does nothing.
 
+    A table of an application has none: what the application writes there itself would not be in it.
+
     Args:
         session: Where the call writes; it has written to the collection's table, or locked it, before this is asked.
         table: The collection's table.
@@ -47,7 +49,7 @@ class Words:
         self._session = session
         self._tables = tables
         self._language = table.spec.language
-        self._there: bool | None = True if known and not session.joins else None
+        self._there = False if table.adopted is not None else True if known and not session.joins else None
         self._postings: Postings | None = None
         self._change = 0  # documents more than before
         self._due = False

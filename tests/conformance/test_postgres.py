@@ -1,7 +1,7 @@
 """PostgreSQL keeps the contract: pooled, in partitions, with typed columns, and with a connection of the caller's."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import uuid4
 
@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from vectorkit import CollectionInfo, CollectionSpec
+from vectorkit import CollectionInfo, CollectionSpec, EmbedderIdentity, FloatArray, UnsupportedError
 from vectorkit.testing import BackendConformance
-from vectorkit.types import ColumnType
+from vectorkit.types import Capabilities, ColumnType
 from vectorkit_pgvector import PgVectorBackend
 
 
@@ -67,3 +67,67 @@ class TestPostgresWithTypedColumns(BackendConformance):
     @pytest.fixture
     def make_backend(self, postgres_url: str, schema: str) -> Callable[[], PgVectorBackend]:
         return lambda: _WithColumns(postgres_url, schema=schema)
+
+
+@dataclass(frozen=True)
+class _Identified:
+    """What an adopted table's vectors are said to come from."""
+
+    identity: EmbedderIdentity
+
+    def embed_documents(self, texts: Sequence[str]) -> FloatArray:
+        raise NotImplementedError
+
+    def embed_query(self, text: str) -> FloatArray:
+        raise NotImplementedError
+
+
+class _Adopting(PgVectorBackend):
+    """Has an application make the tables, and adopts them."""
+
+    def __init__(self, url: str, schema: str) -> None:
+        super().__init__(url, schema=schema)
+        self._url = url
+        self._application = sql.Identifier(schema)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, text_search=False)
+
+    def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
+        if spec.text_index:
+            raise UnsupportedError("an adopted table has no text index")
+        table = sql.Identifier(f"App {uuid4().hex}")
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL(
+                    'CREATE TABLE {}.{} (number serial, "Key" text UNIQUE, body text, vec vector({}) NOT NULL, '
+                    "at timestamptz DEFAULT now(), meta jsonb)"
+                ).format(self._application, table, spec.dimension)
+            )
+        info = self.adopt(
+            spec.name,
+            table=sql.SQL("{}.{}").format(self._application, table).as_string(),
+            id="Key",
+            document="body",
+            embedding="vec",
+            metadata="meta",
+            metric=spec.metric,
+            embedder=None if spec.embedder is None else _Identified(spec.embedder),
+        )
+        try:
+            return info if spec.index is None else self.create_index(info, spec.index)
+        except UnsupportedError:  # IVFFlat, for which an application's table has to have rows
+            self.drop_collection(spec.name)
+            raise
+
+
+class TestPostgresWithAdoptedTables(BackendConformance):
+    """In tables that an application made, under names of its own, with columns that records have not."""
+
+    @pytest.fixture
+    def make_backend(self, postgres_url: str, schema: str) -> Callable[[], PgVectorBackend]:
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+        return lambda: _Adopting(postgres_url, schema)

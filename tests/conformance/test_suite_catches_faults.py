@@ -192,6 +192,9 @@ CATCHES = {
     "WeighsWhatMatches": "test_filters_decide_before_the_cut_and_change_no_weight",
     "HybridFiltersAfterTheCut": "test_filters_apply_to_both_sides_of_a_hybrid_search",
     "RoundsTextScores": "test_text_and_hybrid_rankings_are_those_of_the_reference",
+    "PairsVectorsInOrderOfStorage": "test_diversified_hits_are_those_of_the_formula",
+    "TextHitsHaveNoVector": "test_diversified_hits_are_those_of_the_formula",
+    "HitsHoldExcerpts": "test_a_reranker_reads_whole_documents",
     # 8 Errors
     "MissingIsABackendError": "test_a_missing_collection_is_not_found",
     "ClosesOnce": "test_a_closed_store_says_so",

@@ -81,3 +81,37 @@ def shipped_folder_of_minilm() -> Path:
 def tiny(build_model: BuildModel) -> Path:
     """The folder of a small model without prompts."""
     return build_model()
+
+
+@pytest.fixture(scope="session")
+def build_cross_encoder(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> BuildModel:
+    """Writes the folder of a cross-encoder with random weights (BERT of one layer, 32 dimensions, 64 tokens)."""
+
+    def build(labels: int = 1, nan: bool = False) -> Path:
+        folder = tmp_path_factory.mktemp("cross-encoders") / "tiny"
+        base = tmp_path_factory.mktemp("bert")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            library: Any = import_module("sentence_transformers")
+            transformers: Any = import_module("transformers")
+            torch: Any = import_module("torch")
+            torch.manual_seed(0)
+            bert = transformers.BertForSequenceClassification(
+                transformers.BertConfig(
+                    hidden_size=32,
+                    num_hidden_layers=1,
+                    num_attention_heads=2,
+                    intermediate_size=64,
+                    num_labels=labels,
+                    initializer_range=0.5,  # by default so small that every pair has a score of 0.50
+                )
+            )
+            if nan:
+                bert.classifier.weight.data[:] = float("nan")
+            bert.save_pretrained(base)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(shipped_folder_of_minilm(), local_files_only=True)
+            tokenizer.save_pretrained(base)
+            library.CrossEncoder(str(base), device="cpu", max_length=64, local_files_only=True).save(str(folder))
+        return folder
+
+    return build

@@ -8,6 +8,7 @@ import numpy as np
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from vectorkit import (
     HNSW,
@@ -142,6 +143,21 @@ def test_a_write_that_makes_indexes_useful_builds_one_of_each_partition(
     assert not explained.exact
     assert "Merge Append" in explained.plan
     assert explained.plan.count("Index Scan on") == 3
+
+
+def test_what_a_filter_leaves_in_all_partitions_is_weighed_against_their_indexes(
+    parted: Callable[..., VectorStore], postgres_url: str, schema: str
+) -> None:
+    """6.7 By what PostgreSQL expects of each, and by the size of all of them."""
+    parted().create_collection("docs", dimension=DIMENSION, index="ivfflat").add(**rows(0, 9000))
+    by_index = make_conninfo(postgres_url, options="-c enable_seqscan=off")  # which is quicker for so few records
+    with VectorStore(PgVectorBackend(by_index, schema=schema)) as store:
+        docs = store.get_collection("docs")
+        explained = docs.explain(vectors(1)[0], 10, where={"third": 1})
+        assert explained.exact
+        assert "less time than the index" in explained.reason
+        assert explained.plan.count("Bitmap Heap Scan") >= 3
+        assert not docs.explain(vectors(1)[0], 10, where={"n": {"$gte": 10}}).exact
 
 
 def test_indexes_are_made_changed_and_dropped_while_the_collection_is_in_use(

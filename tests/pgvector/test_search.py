@@ -130,6 +130,25 @@ def test_k_come_back_and_are_what_they_say(
                 assert [(hit.distance, hit.id) for hit in found] == sorted((hit.distance, hit.id) for hit in found)
 
 
+@pytest.mark.parametrize("exact", [None, True, False])
+def test_typed_columns_of_any_name_are_not_mistaken_for_ours(store: VectorStore, exact: bool | None) -> None:
+    """6.2 Such as the search has names for."""
+    names = ["key", "place", "total", "number", "few", "stored", "nearest", "distance"]
+    docs = store.create_collection("docs", dimension=8, columns=dict.fromkeys(names, int))
+    vectors = clustered(2100, 8, seed=14)
+    docs.add(
+        ids=[f"{number:04}" for number in range(2100)],
+        embeddings=vectors,
+        metadatas=[dict.fromkeys(names, 2100 - number) for number in range(2100)],
+    )
+    for where in (None, {"key": {"$gt": 5}}, {"place": 7}):
+        for query in (vectors[3], vectors[2093]):
+            found = docs.search(query, 10, where=where, exact=exact)
+            assert numbers(found) == numbers(sorted(found, key=lambda hit: (hit.distance or 0.0, hit.id)))
+            assert all(hit.metadata == dict.fromkeys(names, 2100 - int(hit.id)) for hit in found)
+            assert len(found) == (1 if where == {"place": 7} else 10)
+
+
 def test_a_table_that_was_large_a_moment_ago_is_seen_to_be_small(
     store: VectorStore, postgres_url: str, schema: str
 ) -> None:

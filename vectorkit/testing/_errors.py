@@ -34,9 +34,10 @@ _BUILTINS = {
     "DimensionMismatchError": ValueError, "InvalidMetadataError": ValueError, "InvalidIdError": ValueError,
     "InvalidNameError": ValueError, "CollectionNotFoundError": LookupError, "CollectionExistsError": Exception,
     "CollectionMismatchError": Exception, "DuplicateIdError": Exception, "RecordNotFoundError": LookupError,
-    "PartialWriteError": Exception, "EmbeddingError": Exception, "UnsupportedError": NotImplementedError,
-    "MissingDependencyError": ImportError, "BackendError": Exception, "BackendUnavailableError": ConnectionError,
-    "BackendTimeoutError": TimeoutError, "BackendPermissionError": PermissionError,
+    "PartialWriteError": Exception, "EmbeddingError": Exception, "RerankingError": Exception,
+    "UnsupportedError": NotImplementedError, "MissingDependencyError": ImportError, "BackendError": Exception,
+    "BackendUnavailableError": ConnectionError, "BackendTimeoutError": TimeoutError,
+    "BackendPermissionError": PermissionError,
 }
 # fmt: on
 

@@ -20,6 +20,7 @@ from vectorkit.testing._metadata import MetadataRules
 from vectorkit.testing._reading import ReadingRules
 from vectorkit.testing._records import RecordRules
 from vectorkit.testing._reembed import ReembedRules
+from vectorkit.testing._reranking import RerankingRules
 from vectorkit.testing._search import SearchRules
 from vectorkit.testing._text import TextRules
 from vectorkit.testing._text_index import TextIndexRules
@@ -50,6 +51,7 @@ class BackendConformance(
     TextIndexRules,
     TextRules,
     HybridRules,
+    RerankingRules,
     EquivalenceRules,
     ErrorRules,
     DifferenceRules,

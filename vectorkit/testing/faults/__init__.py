@@ -19,6 +19,7 @@ from vectorkit.testing.faults import (
     ranking,
     reading,
     records,
+    reranking,
     text,
     writing,
 )
@@ -30,8 +31,8 @@ __all__ = ["FAULTS", "Fault", "FaultyBackend", "open_store", "rule"]
 Fault: TypeAlias = type[FaultyBackend] | type[FaultyCollection] | type[FaultyStore]
 
 _MODULES: Final = (
-    *(collections, records, writing, reading, filters, comparisons, ranking, indexes, text, hybrid, differences),
-    facade,
+    *(collections, records, writing, reading, filters, comparisons, ranking, indexes, text, hybrid, reranking),
+    *(differences, facade),
 )
 
 
