@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vectorkit.collection import Collection
+    from vectorkit.embedders.function import embedder
     from vectorkit.errors import (
         BackendError,
         BackendPermissionError,
@@ -45,7 +46,14 @@ if TYPE_CHECKING:
     from vectorkit.inspection import Recall
     from vectorkit.memory import MemoryBackend
     from vectorkit.progress import Ingested
-    from vectorkit.protocol import Embedder, IndexedBackend, ReplacingBackend, TextSearchBackend, VectorBackend
+    from vectorkit.protocol import (
+        AsyncEmbedder,
+        Embedder,
+        IndexedBackend,
+        ReplacingBackend,
+        TextSearchBackend,
+        VectorBackend,
+    )
     from vectorkit.reranking import Reranker, diversify, rerank
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.types import (
@@ -67,6 +75,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
+    "AsyncEmbedder",
     "BackendError",
     "BackendPermissionError",
     "BackendTimeoutError",
@@ -123,12 +132,14 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "VectorStore",
     "connect",
     "diversify",
+    "embedder",
     "rerank",
 ]
 
 # Public names are imported when they are first used: dataclasses and typing make them a quarter of `import numpy`,
 # which a program that only may need a vector store should not pay for.
 _MODULES = {
+    "AsyncEmbedder": "vectorkit.protocol",
     "BackendError": "vectorkit.errors",
     "BackendPermissionError": "vectorkit.errors",
     "BackendTimeoutError": "vectorkit.errors",
@@ -185,6 +196,7 @@ _MODULES = {
     "VectorStore": "vectorkit.store",
     "connect": "vectorkit.store",
     "diversify": "vectorkit.reranking",
+    "embedder": "vectorkit.embedders.function",
     "rerank": "vectorkit.reranking",
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 from vectorkit.errors import EmbeddingError, InvalidArgumentError, VectorKitError
 from vectorkit.protocol import Embedder
 from vectorkit.types import CollectionSpec, EmbedderIdentity, FloatArray
-from vectorkit.vectors import as_vectors
+from vectorkit.vectors import as_embeddings
 
 __all__ = ["embed_documents", "embed_query", "identity_of"]
 
@@ -57,10 +57,7 @@ def embed_query(embedder: Embedder, spec: CollectionSpec, query: str) -> FloatAr
 
 
 def _checked(vectors: object, spec: CollectionSpec, count: int, what: Callable[[int], str]) -> FloatArray:
-    array = as_vectors(vectors, spec.dimension, spec.metric, what, error=EmbeddingError)
-    if len(array) != count:
-        raise EmbeddingError(f"the embedder returned {len(array):,} vectors for {count:,} texts")
-    return array
+    return as_embeddings(vectors, count, spec.dimension, what, spec.metric)
 
 
 def _blamed(error: EmbeddingError, ids: Sequence[str]) -> str:

@@ -81,7 +81,7 @@ class IVFFlat:
         lists: How many centres, 1 to 32,768; None: as pgvector's README advises, rows / 1,000 up to a million rows and
             the square root of their number above.
         probes: How many lists a search looks at, 1 to 32,768; None: so many that recall@10 on embeddings of real text
-            is at least 0.99.
+            is at least 0.99 with the default `lists` (0.97 was measured with eight times as many).
         quantization: As for `HNSW`.
 
     Raises:

@@ -27,7 +27,14 @@ from vectorkit.types import (
     Record,
 )
 
-__all__ = ["Embedder", "IndexedBackend", "ReplacingBackend", "TextSearchBackend", "VectorBackend"]
+__all__ = [
+    "AsyncEmbedder",
+    "Embedder",
+    "IndexedBackend",
+    "ReplacingBackend",
+    "TextSearchBackend",
+    "VectorBackend",
+]
 
 
 @runtime_checkable
@@ -416,6 +423,42 @@ class Embedder(Protocol):
         ...
 
     def embed_query(self, text: str) -> FloatArray:
+        """Embed a text to search with.
+
+        Returns:
+            float32 array of shape `(dimension,)`.
+
+        Raises:
+            EmbeddingError: The text cannot be embedded.
+        """
+        ...
+
+
+@runtime_checkable
+class AsyncEmbedder(Protocol):
+    """Makes vectors of texts, asynchronously. May be used by many tasks of one event loop at once.
+
+    Collections take an `Embedder`; with this one, embed first and give them the vectors. If the identities are
+    equal, so are the vectors.
+    """
+
+    @property
+    def identity(self) -> EmbedderIdentity:
+        """What decides which vector a text becomes (1.4)."""
+        ...
+
+    async def embed_documents(self, texts: Sequence[str]) -> FloatArray:
+        """Embed texts that will be stored.
+
+        Returns:
+            float32 array of shape `(len(texts), dimension)`, in the order of the texts.
+
+        Raises:
+            EmbeddingError: A text cannot be embedded; the message says which and why.
+        """
+        ...
+
+    async def embed_query(self, text: str) -> FloatArray:
         """Embed a text to search with.
 
         Returns:

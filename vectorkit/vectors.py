@@ -1,28 +1,34 @@
 """Vectors: numbers in float32 within limits, one array for all (rule 2.3)."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from operator import countOf
 from typing import Any, Final
 
 import numpy as np
 
-from vectorkit._narrow import is_array, is_sequence
-from vectorkit.errors import DimensionMismatchError, InvalidArgumentError, InvalidVectorError
+from vectorkit._narrow import is_array, is_iterable, is_mapping, is_sequence
+from vectorkit.errors import (
+    DimensionMismatchError,
+    EmbeddingError,
+    InvalidArgumentError,
+    InvalidVectorError,
+    VectorKitError,
+)
 from vectorkit.types import FloatArray, Metric
 from vectorkit.validation import as_list
 
-__all__ = ["MAX_NORM", "MIN_COSINE_NORM", "as_vectors"]
+__all__ = ["MAX_NORM", "MIN_COSINE_NORM", "as_embeddings", "as_vectors"]
 
 MAX_NORM: Final = 1e15
 """Above it, squares summed in float32 come near its largest number, 3.4e38."""
 MIN_COSINE_NORM: Final = 1e-12
 """Below it, squares summed in float32 come near its smallest normal number, 1.2e-38."""
 
+_MISMATCH_ADVICE: Final = "; use the embedder the collection was made with, or a collection of that dimension"
 
-def as_vectors(
-    vectors: object, dimension: int, metric: Metric, what: Callable[[int], str], error: type[Exception] | None = None
-) -> FloatArray:
+
+def as_vectors(vectors: object, dimension: int, metric: Metric, what: Callable[[int], str]) -> FloatArray:
     """Return vectors as one C-contiguous float32 array of shape `(n, dimension)` (rule 2.3).
 
     Args:
@@ -30,7 +36,6 @@ def as_vectors(
         dimension: The length each must have.
         metric: Under `cosine` a norm below 1e-12 is refused too.
         what: Names the vector of a given index, for the message.
-        error: Raised in place of the errors below (an embedder's output is its fault, not the caller's).
 
     Returns:
         The array; it shares memory with `vectors` if that is such an array already.
@@ -40,14 +45,54 @@ def as_vectors(
         InvalidVectorError: It holds something that is no number, NaN, infinity or a number beyond float32, or its
             norm is above 1e15 (or under `cosine` below 1e-12).
     """
-    try:
-        array = _to_array(vectors, dimension, what)
-        _check_values(array, metric, what)
-    except InvalidArgumentError as problem:
-        if error is None:
-            raise
-        raise error(str(problem)) from None
+    array = _to_array(vectors, dimension, what)
+    _check_values(array, metric, what)
     return array
+
+
+def as_embeddings(
+    made: object, count: int, dimension: int, what: Callable[[int], str], metric: Metric = "ip"
+) -> FloatArray:
+    """Return what an embedder made of `count` texts as `as_vectors` does; what is wrong with it is its fault.
+
+    Args:
+        made: What it returned.
+        count: How many texts it was given.
+        dimension: The length each vector must have.
+        what: Names the vector of the text of a given index, for the message.
+        metric: Under `cosine` a norm below 1e-12 is refused too.
+
+    Raises:
+        EmbeddingError: There are more or fewer vectors than texts, or one is no vector by the rules of `as_vectors`;
+            the message says which, and `index`.
+    """
+    at: int | None = None
+
+    def named(index: int) -> str:
+        nonlocal at
+        at = index
+        return what(index)
+
+    if isinstance(made, str | bytes) or is_mapping(made) or not is_iterable(made):
+        raise EmbeddingError(
+            f"the embedder returned {type(made).__name__}; expected an array of shape ({count:,}, {dimension:,})"
+        )
+    rows = made if is_array(made) else _drained(made)
+    if len(rows) != count:
+        raise EmbeddingError(f"the embedder returned {len(rows):,} vector(s) for {count:,} text(s); expected one each")
+    try:
+        return as_vectors(rows, dimension, metric, named)
+    except InvalidArgumentError as problem:
+        raise EmbeddingError(str(problem).removesuffix(_MISMATCH_ADVICE), index=at) from None
+
+
+def _drained(made: Iterable[object]) -> list[object]:
+    try:
+        return list(made)
+    except VectorKitError:
+        raise
+    except Exception as error:  # of a generator, which does its work only now
+        raise EmbeddingError(f"the embedder failed: {type(error).__name__}: {error}") from error
 
 
 def _to_array(vectors: object, dimension: int, what: Callable[[int], str]) -> FloatArray:
@@ -101,10 +146,7 @@ def _is_real(kind: type) -> bool:
 
 
 def _mismatch(what: str, length: int, dimension: int) -> DimensionMismatchError:
-    return DimensionMismatchError(
-        f"{what} has {length:,} dimensions, the collection {dimension:,}; "
-        "use the embedder the collection was made with, or a collection of that dimension"
-    )
+    return DimensionMismatchError(f"{what} has {length:,} dimensions, expected are {dimension:,}{_MISMATCH_ADVICE}")
 
 
 def _check_values(array: FloatArray, metric: Metric, what: Callable[[int], str]) -> None:

@@ -130,7 +130,7 @@ def as_json(adopted: Adopted) -> dict[str, Any]:
 
 def from_json(kept: Mapping[str, Any]) -> Adopted:
     """From what `as_json` gave."""
-    columns = {
+    columns: dict[str, Any] = {
         "id": AdoptedColumn(*kept["id"]),
         "metadata": kept["metadata"] and AdoptedColumn(*kept["metadata"]),
         "columns": tuple(AdoptedColumn(*column) for column in kept["columns"]),

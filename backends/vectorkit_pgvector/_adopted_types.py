@@ -7,6 +7,7 @@ as None, and filters take them for that.
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -113,7 +114,7 @@ KINDS: Final[dict[str, Kind]] = {
         (str,),
         "a time like '2024-12-31T23:59:59'",
         "timestamp",
-        lambda operand: _moment(operand, ""),
+        partial(_moment, zone=""),
         _YEARS,
     ),
     "timestamp with time zone": Kind(
@@ -121,7 +122,7 @@ KINDS: Final[dict[str, Kind]] = {
         (str,),
         "a time like '2024-12-31T23:59:59+00:00'",
         "timestamptz",
-        lambda operand: _moment(operand, "+00:00"),
+        partial(_moment, zone="+00:00"),
         _YEARS_UTC,
     ),
     "json": Kind("to_jsonb({0})", (), "JSON"),

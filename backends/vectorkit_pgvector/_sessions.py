@@ -90,7 +90,13 @@ class Session:
     def stream(self, statement: Statement) -> Iterator[tuple[Any, ...]]:
         """Run a statement and yield its rows as they arrive, without holding them all."""
         size = _STREAMED if psycopg.capabilities.has_stream_chunked() else 1
-        return self._cursor.stream(statement.text.encode(), statement.parameters, binary=True, size=size)
+        try:
+            yield from self._cursor.stream(statement.text.encode(), statement.parameters, binary=True, size=size)
+        finally:
+            # libpq keeps the mode in which rows arrive for the first result of a pipeline, which psycopg then refuses
+            # ("unexpected result status from query: TUPLES_CHUNK"); a query outside of one ends it.
+            if self.connection.info.transaction_status in (TransactionStatus.IDLE, TransactionStatus.INTRANS):
+                self._cursor.execute(b"")
 
     def copy(self, text: str, parts: Iterator[bytes]) -> None:
         """Run a COPY FROM STDIN, with parts of the rows in binary format."""

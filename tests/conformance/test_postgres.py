@@ -125,6 +125,16 @@ class _Adopting(PgVectorBackend):
 class TestPostgresWithAdoptedTables(BackendConformance):
     """In tables that an application made, under names of its own, with columns that records have not."""
 
+    deviations = dict.fromkeys(
+        (
+            "test_a_collection_is_embedded_anew",
+            "test_embedding_anew_goes_on_where_it_stopped",
+            "test_records_without_a_document_are_listed_or_dropped",
+            "test_one_collection_takes_the_place_of_another",
+        ),
+        "a table that the application made cannot take the place of another one: it keeps its name",
+    )
+
     @pytest.fixture
     def make_backend(self, postgres_url: str, schema: str) -> Callable[[], PgVectorBackend]:
         with psycopg.connect(postgres_url, autocommit=True) as connection:

@@ -20,7 +20,7 @@ sys.addaudithook(refuse_network)
 from vectorkit.embedders import HashEmbedder, SentenceTransformerEmbedder
 
 def heavy():
-    return sorted({"torch", "transformers", "sentence_transformers"} & set(sys.modules))
+    return sorted({"openai", "torch", "transformers", "sentence_transformers"} & set(sys.modules))
 
 facts = {"after import": heavy()}
 embedder = SentenceTransformerEmbedder(device="cpu")

@@ -1,5 +1,6 @@
 """SentenceTransformerEmbedder with the real model, and with small ones where the model's make-up matters."""
 
+import multiprocessing
 import threading
 import warnings
 from collections.abc import Callable
@@ -109,6 +110,77 @@ def test_the_prompts_of_the_models_own_configuration_are_applied(build_model: Bu
     switched_off = SentenceTransformerEmbedder(folder, device="cpu", query_prompt="", document_prompt="")
     assert np.array_equal(switched_off.embed_query("text"), plain.embed_query("text"))
     assert np.array_equal(switched_off.embed_documents(["text"]), plain.embed_documents(["text"]))
+
+
+# --- fewer numbers, half of their digits -------------------------------------------------------------------------
+
+
+def test_vectors_are_cut_to_a_smaller_dimension_and_scaled_again(tiny: Path) -> None:
+    """1.4 The identity has the dimension that is left."""
+    whole = SentenceTransformerEmbedder(tiny, device="cpu", normalize=False).embed_documents(["one", "two words"])
+    embedder = SentenceTransformerEmbedder(tiny, device="cpu", truncate_dim=8)
+    assert embedder.identity.dimension == 8
+    expected = whole[:, :8] / np.linalg.norm(whole[:, :8], axis=1, keepdims=True)
+    np.testing.assert_allclose(embedder.embed_documents(["one", "two words"]), expected, atol=1e-6)
+    assert embedder.embed_query("one").shape == (8,)
+    raw = SentenceTransformerEmbedder(tiny, device="cpu", truncate_dim=32, normalize=False)
+    assert np.array_equal(raw.embed_documents(["one", "two words"]), whole)
+
+
+def test_more_numbers_than_the_model_makes_cannot_be_kept(tiny: Path) -> None:
+    with pytest.raises(vk.EmbeddingError, match="vectors of 32 dimensions, which truncate_dim=33 cannot keep"):
+        _ = SentenceTransformerEmbedder(tiny, truncate_dim=33).identity
+
+
+def test_half_precision_on_a_cpu_is_refused(tiny: Path) -> None:
+    with pytest.raises(vk.EmbeddingError, match="half precision is for GPUs"):
+        SentenceTransformerEmbedder(tiny, device="cpu", half_precision=True).embed_query("a")
+
+
+def test_vectors_made_in_half_precision_are_scaled_in_single_precision(tiny: Path) -> None:
+    """2.3 Kept as float32. The weights are halved here, as on a GPU: PyTorch can do without one, only slower."""
+    embedder = SentenceTransformerEmbedder(tiny, device="cpu")
+    expected = embedder.embed_documents(["one", "two words"])
+    vars(embedder)["_model"].half()
+    vectors = embedder.embed_documents(["one", "two words"])
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(vectors, expected, atol=0.01)
+    assert not np.array_equal(vectors, expected)
+
+
+# --- parts and processes ----------------------------------------------------------------------------------------
+
+
+def test_vectors_are_handed_on_batch_by_batch_the_longest_texts_first(tiny: Path) -> None:
+    texts = ["a", "four words of text", "two words", "three words here", ""]
+    embedder = SentenceTransformerEmbedder(tiny, device="cpu", batch_size=2)
+    parts = list(embedder.embed_parts(texts))
+    assert [list(rows) for rows, _ in parts] == [[1, 3], [2, 0], [4]]
+    whole = embedder.embed_documents(texts)
+    assert all(np.array_equal(vectors, whole[list(rows)]) for rows, vectors in parts)
+
+
+def test_several_processes_make_the_same_vectors_and_are_ended(tiny: Path) -> None:
+    texts = [f"text {n} " + "word " * (n % 9) for n in range(30)]
+    calls: list[tuple[int, int]] = []
+    expected = SentenceTransformerEmbedder(tiny, batch_size=2).embed_documents(texts)
+    with SentenceTransformerEmbedder(
+        tiny, batch_size=2, processes=2, progress=lambda done, total: calls.append((done, total))
+    ) as embedder:
+        np.testing.assert_allclose(embedder.embed_query("text"), embedder.embed_documents(["text"])[0], atol=1e-6)
+        assert multiprocessing.active_children() == []  # a single batch is not worth them
+        calls.clear()
+        np.testing.assert_allclose(embedder.embed_documents(texts), expected, atol=1e-5)
+        assert calls == [(16, 30), (30, 30)]
+        workers = multiprocessing.active_children()
+        assert len(workers) == 2
+        for worker in workers:
+            worker.kill()
+            worker.join()
+        with pytest.raises(vk.EmbeddingError, match="died unexpectedly"):
+            embedder.embed_documents(texts)
+    assert multiprocessing.active_children() == []
 
 
 # --- long texts -------------------------------------------------------------------------------------------------
@@ -258,6 +330,10 @@ def test_a_device_that_is_not_there_is_a_typed_error(tiny: Path, device: str) ->
         ({"query_prompt": 1}, "query_prompt"),
         ({"document_prompt": b"x"}, "document_prompt"),
         ({"progress": True}, "progress is a function"),
+        ({"truncate_dim": 0}, "dimension is 1 to"),
+        ({"half_precision": 1}, "half_precision is True or False"),
+        ({"processes": 0}, "processes is at least 1"),
+        ({"processes": 2, "device": "cuda"}, "several processes are for device='cpu'"),
     ],
 )
 def test_arguments_of_a_wrong_type_or_value_are_refused(arguments: dict[str, Any], message: str) -> None:

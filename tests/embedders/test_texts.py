@@ -7,12 +7,18 @@ import numpy as np
 import pytest
 
 from vectorkit import InvalidArgumentError
-from vectorkit.embedders import HashEmbedder, SentenceTransformerEmbedder
+from vectorkit.embedders import FunctionEmbedder, HashEmbedder, SentenceTransformerEmbedder
 
 
-@pytest.fixture(scope="module", params=["hash", "sentence-transformers"])
+@pytest.fixture(scope="module", params=["hash", "sentence-transformers", "function"])
 def embedder(request: pytest.FixtureRequest, tiny: Path) -> Any:
-    return HashEmbedder(32) if request.param == "hash" else SentenceTransformerEmbedder(tiny, device="cpu")
+    match request.param:
+        case "hash":
+            return HashEmbedder(32)
+        case "function":
+            return FunctionEmbedder(HashEmbedder(32).embed_documents, dimension=32, name="hash")
+        case _:
+            return SentenceTransformerEmbedder(tiny, device="cpu")
 
 
 @pytest.mark.parametrize(

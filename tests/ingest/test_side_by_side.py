@@ -155,6 +155,15 @@ def test_an_embedder_that_knows_which_text_it_was_names_the_record(method: str) 
     assert docs.count() == 3
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """The key interrupts, also where the tests run as a job in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_embedding_leaves_whole_batches() -> None:
     """The batch that is being written is finished, the thread ends, and the same call goes on."""
 
@@ -173,6 +182,7 @@ def test_ctrl_c_while_embedding_leaves_whole_batches() -> None:
     assert docs.count() == 50
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_writing_lets_the_write_finish() -> None:
     """The signal arrives while the caller waits for the write, which is committed whole before the call ends."""
 

@@ -335,3 +335,15 @@ def test_above_four_thousand_dimensions_only_cosine_has_an_index(store: VectorSt
     (found,) = store.backend.search(docs.info(), vectors[:1], 3, exact=False)
     assert found.exact
     assert found.hits[0].id == "00"
+
+
+def test_several_queries_can_follow_a_stream_on_one_connection(postgres_url: str) -> None:
+    """6.8 A scan has rows sent in parts; the pipeline after it, on the same connection of the pool, has them whole."""
+    with VectorStore(PgVectorBackend(postgres_url)) as store:
+        docs = store.create_collection("after-a-stream", dimension=2)
+        docs.add(ids=[f"{at:04}" for at in range(3000)], embeddings=[[1, at] for at in range(3000)])
+        for read in (list(docs.scan()), [next(docs.scan(batch_size=500))]):
+            assert read[0].id == "0000"
+            found = docs.search_many([[1, 0], [1, 5], [1, 9]], 3, exact=True)
+            assert [hits[0].id for hits in found] == ["0000", "0005", "0009"]
+        store.drop_collection("after-a-stream")

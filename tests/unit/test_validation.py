@@ -36,7 +36,7 @@ from vectorkit.validation import (
     plain_text,
     short,
 )
-from vectorkit.vectors import as_vectors
+from vectorkit.vectors import as_embeddings, as_vectors
 
 
 class Colour(str, enum.Enum):  # noqa: UP042  (whose `str()` is not its value)
@@ -199,17 +199,47 @@ def test_the_message_names_the_vector_that_is_wrong() -> None:
     with pytest.raises(InvalidVectorError, match=r"vector 3 has norm 0; cosine has no meaning .*no direction"):
         as_vectors(rows, 3, "cosine", what)
     assert np.array_equal(as_vectors(rows, 3, "l2", what), rows)
-    with pytest.raises(DimensionMismatchError, match="vector 1 has 2 dimensions, the collection 3"):
+    with pytest.raises(DimensionMismatchError, match="vector 1 has 2 dimensions, expected are 3"):
         as_vectors([[1, 2, 3], [1, 2]], 3, "l2", what)
     with pytest.raises(InvalidVectorError, match="vector 0 holds bool, str; expected real numbers"):
         as_vectors([[True, "x", 1.0]], 3, "l2", what)
 
 
-@pytest.mark.parametrize("column", [None, "text", 5, {"a": [1, 2]}, np.array(1.0), [[1, 2, 3]], [[np.nan, 1]], [None]])
-def test_what_an_embedder_returns_wrong_is_its_error(column: Any) -> None:
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (None, r"returned NoneType; expected an array of shape \(2, 2\)"),
+        ("text", "returned str"),
+        (5, "returned int"),
+        ({"a": [1, 2]}, "returned dict"),
+        (np.array(1.0), "returned ndarray"),
+        ([[1, 2]], r"returned 1 vector\(s\) for 2 text\(s\)"),
+        ([[1, 2], [3, 4], [np.nan, 5]], r"returned 3 vector\(s\) for 2 text\(s\)"),
+        (np.ones((3, 2)), r"returned 3 vector\(s\) for 2 text\(s\)"),
+        ([[1, 2], [3, 4, 5]], "vector 1 has 3 dimensions"),
+        (np.ones((2, 3)), "vector 0 has 3 dimensions"),
+        (np.ones((2, 2, 1)), r"vector 0 has shape \(2, 1\)"),
+        (np.array([["a", "b"], ["c", "d"]]), "vector 0 is of dtype"),
+        ([[1, 2], ["3", 4]], "vector 1 holds str"),
+        ([[1, 2], None], "vector 1 is a sequence of 2 numbers"),
+        ([[1, 2], [np.nan, 1]], "vector 1 holds NaN"),
+        (np.array([[1, 2], [1e39, 1]]), "vector 1 holds NaN, infinity or a number beyond float32"),
+        ([[1, 2], [0, 0]], "vector 1 has norm 0"),
+        ((1 / 0 for _ in "ab"), "the embedder failed: ZeroDivisionError"),
+    ],
+)
+def test_what_an_embedder_returns_wrong_is_its_error_and_the_text_is_named(made: Any, message: str) -> None:
     """8.1 `EmbeddingError`, whatever is wrong: the caller gave no vector."""
-    with pytest.raises(EmbeddingError):
-        as_vectors(column, 2, "cosine", what, error=EmbeddingError)
+    with pytest.raises(EmbeddingError, match=message):
+        as_embeddings(made, 2, 2, what, "cosine")
+
+
+def test_what_an_embedder_returns_right_becomes_one_float32_array() -> None:
+    """2.3 Every NumPy numeric dtype, lists and tuples are taken; a generator of them, too."""
+    for made in [[1, 2], [3, 4]], np.array([[1, 2], [3, 4]], dtype=np.float64), (row for row in [(1, 2), [3, 4]]):
+        array = as_embeddings(made, 2, 2, what, "cosine")
+        assert array.dtype == np.float32
+        assert array.tolist() == [[1, 2], [3, 4]]
 
 
 def test_norms_at_the_limits_are_told_apart() -> None:

@@ -22,8 +22,21 @@ Loaded = TypeVar("Loaded")
 class Model(Protocol):
     """What is used of `sentence_transformers.SentenceTransformer`, version 5 or later."""
 
+    device: Any
     max_seq_length: Any
     tokenizer: Any
+
+    def half(self) -> object:
+        """Turn its weights to float16."""
+        ...
+
+    def start_multi_process_pool(self, target_devices: list[str]) -> dict[str, Any]:
+        """Start a process for each device."""
+        ...
+
+    def stop_multi_process_pool(self, pool: dict[str, Any]) -> None:
+        """End the processes."""
+        ...
 
     def encode_query(self, inputs: list[str], /, **options: Any) -> NDArray[Any]:
         """Run texts through the model as queries."""
@@ -45,20 +58,23 @@ class CrossModel(Protocol):
         ...
 
 
-def load_model(name: str, folder: Path | None, device: str | None) -> Model:
+def load_model(name: str, folder: Path | None, device: str | None, half: bool = False) -> Model:
     """Load a model that embeds, printing nothing.
 
     Args:
         name: Its name.
         folder: Where it is on this machine; None if it is to be had from the cache of downloads, or the hub.
         device: Where it is to run; None takes the best there is.
+        half: Whether its weights are turned to float16, which needs a GPU.
 
     Raises:
         MissingDependencyError: sentence-transformers, or a package with the weights, is not installed.
-        EmbeddingError: The model is not found, or cannot be loaded.
+        EmbeddingError: The model is not found, cannot be loaded, or would run in float16 on a CPU.
     """
 
     def try_out(model: Model) -> None:
+        if half:
+            _halve(model)
         model.encode_query(["a"], prompt="", show_progress_bar=False)
 
     return _load("SentenceTransformer", try_out, name, folder, device)
@@ -108,6 +124,12 @@ def _open(create: Callable[..., Loaded], name: str, folder: Path | None, device:
             return create(name, device=device, local_files_only=True)
     check_hub(name)
     return create(name, device=device)
+
+
+def _halve(model: Model) -> None:
+    if model.device.type == "cpu":
+        raise EmbeddingError("half precision is for GPUs, and the model is on the CPU; leave half_precision out")
+    model.half()
 
 
 @contextmanager

@@ -4,18 +4,19 @@ import copy
 import os
 import threading
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vectorkit.embedders._files import ModelFacts, cached_folder, full_name, given_folder, read_facts, shipped_folder
 from vectorkit.embedders._loading import Model, load_model, mind_fork
+from vectorkit.embedders._processes import Processes
 from vectorkit.embedders._texts import TruncationWarning, as_text, as_texts
 from vectorkit.errors import EmbeddingError, InvalidArgumentError
 from vectorkit.types import EmbedderIdentity, FloatArray
-from vectorkit.validation import check_flag, check_natural
+from vectorkit.validation import check_dimension, check_flag, check_natural
 
 __all__ = ["SentenceTransformerEmbedder"]
 
@@ -48,6 +49,14 @@ class SentenceTransformerEmbedder:
         normalize: Whether vectors are scaled to norm 1.
         query_prompt: Text put before a query; None takes the model's own, `""` none.
         document_prompt: Text put before a document; None takes the model's own, `""` none.
+        truncate_dim: Keeps the first so many numbers of each vector, for models that are trained for it (Matryoshka);
+            None keeps as many as the model's configuration says.
+        half_precision: Whether the model runs in float16, on a GPU: faster, in half the memory, and vectors differ
+            by some 0.001. They come back as float32 all the same.
+        processes: How many processes run the model for documents, at least 1; more than one on a CPU only. They are
+            started when a call first has more than a batch, which takes seconds, and share the cores and the
+            weights; `close` ends them. On machines of many cores they do more than the threads of one process. A
+            script needs `if __name__ == "__main__":` then, as the `multiprocessing` module says.
         progress: Called with the number of texts done and their total after each batch of `embed_documents`, in the
             thread that called it. What it raises ends the call.
 
@@ -65,6 +74,9 @@ class SentenceTransformerEmbedder:
         normalize: bool = True,
         query_prompt: str | None = None,
         document_prompt: str | None = None,
+        truncate_dim: int | None = None,
+        half_precision: bool = False,
+        processes: int = 1,
         progress: Callable[[int, int], object] | None = None,
     ) -> None:
         name = os.fspath(model) if isinstance(model, os.PathLike) else model
@@ -72,15 +84,24 @@ class SentenceTransformerEmbedder:
             raise InvalidArgumentError("model is the name of a model or the path of a folder, not an empty str")
         if check_natural(batch_size, "batch_size") < 1:
             raise InvalidArgumentError("batch_size is at least 1, not 0")
+        if check_natural(processes, "processes") < 1:
+            raise InvalidArgumentError("processes is at least 1, not 0")
+        if processes > 1 and device not in (None, "cpu"):
+            raise InvalidArgumentError(f"several processes are for device='cpu', not {device!r}; leave processes out")
         if progress is not None and not callable(progress):
             raise InvalidArgumentError(f"progress is a function of (done, total), not {type(progress).__name__}")
         self._name = full_name(name)
         self._folder = given_folder(name)
         self._device = None if device is None else as_text(device, "device")
+        if processes > 1:
+            self._device = "cpu"
         self._batch_size = int(batch_size)
         self._normalize = check_flag(normalize, "normalize")
         self._query_prompt = None if query_prompt is None else as_text(query_prompt, "query_prompt")
         self._document_prompt = None if document_prompt is None else as_text(document_prompt, "document_prompt")
+        self._truncate_dim = None if truncate_dim is None else check_dimension(truncate_dim)
+        self._half = check_flag(half_precision, "half_precision")
+        self._processes = Processes(int(processes)) if processes > 1 else None
         self._progress = progress
         self._identity: EmbedderIdentity | None = None
         self._model: Model | None = None
@@ -90,6 +111,12 @@ class SentenceTransformerEmbedder:
 
     def __repr__(self) -> str:
         return f"SentenceTransformerEmbedder({self._name!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     @property
     def identity(self) -> EmbedderIdentity:
@@ -129,6 +156,16 @@ class SentenceTransformerEmbedder:
         """
         return self._embed(as_texts(texts), "document")
 
+    def embed_parts(self, texts: Sequence[str]) -> Iterator[tuple[Sequence[int], FloatArray]]:
+        """Embed texts that will be stored, and hand the vectors on batch by batch, the longest texts first.
+
+        Arguments and errors are those of `embed_documents`.
+
+        Yields:
+            Indices of texts, and a float32 array of shape `(len(indices), dimension)`.
+        """
+        yield from self._parts(as_texts(texts), "document", stacklevel=4)
+
     def embed_query(self, text: str) -> FloatArray:
         """Embed a text to search with.
 
@@ -146,18 +183,30 @@ class SentenceTransformerEmbedder:
         vector: FloatArray = self._embed([as_text(text, "the query")], "query")[0]
         return vector
 
+    def close(self) -> None:
+        """End the processes that `processes` started, if any; a later use starts new ones. The model stays loaded."""
+        if self._processes is not None:
+            self._processes.stop()
+
     def _embed(self, texts: list[str], task: _Task) -> FloatArray:
-        identity = self.identity
-        vectors = np.empty((len(texts), identity.dimension), dtype=np.float32)
+        vectors = np.empty((len(texts), self.identity.dimension), dtype=np.float32)
+        for rows, made in self._parts(texts, task, stacklevel=5):
+            vectors[rows] = made
+        return vectors
+
+    def _parts(self, texts: list[str], task: _Task, *, stacklevel: int) -> Iterator[tuple[list[int], FloatArray]]:
         if not texts:
-            return vectors
+            return
+        identity = self.identity
         model = self._load()
         prompt = identity.query_prompt if task == "query" else identity.document_prompt
-        self._warn_of_cut(model, texts, prompt)
+        self._warn_of_cut(model, texts, prompt, stacklevel)
         longest_first = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
-        for start in range(0, len(texts), self._batch_size):
-            rows = longest_first[start : start + self._batch_size]
-            made = self._run(model, [texts[row] for row in rows], task, prompt)
+        shared = self._processes if len(texts) > self._batch_size else None
+        size = self._batch_size if shared is None else shared.batches * self._batch_size
+        for start in range(0, len(texts), size):
+            rows = longest_first[start : start + size]
+            made = self._run(model, [texts[row] for row in rows], task, prompt, shared)
             if made.shape != (len(rows), identity.dimension):
                 raise EmbeddingError(
                     f"the model {self._name!r} made vectors of shape {made.shape[1:]}, but its files say "
@@ -172,29 +221,31 @@ class SentenceTransformerEmbedder:
                     "damaged, or in a precision the device does not do: try device='cpu'",
                     index=row,
                 )
-            vectors[rows] = made
+            yield rows, made
             if self._progress is not None and task == "document":
                 self._progress(start + len(rows), len(texts))
-        return vectors
 
-    def _run(self, model: Model, texts: list[str], task: _Task, prompt: str) -> NDArray[Any]:
+    def _run(
+        self, model: Model, texts: list[str], task: _Task, prompt: str, shared: Processes | None = None
+    ) -> FloatArray:
         encode = model.encode_query if task == "query" else model.encode_document
+        options: dict[str, Any] = {
+            "prompt": prompt,  # "" is given too, as None would mean one of the model's
+            "batch_size": self._batch_size,
+            "normalize_embeddings": self._normalize,
+            "truncate_dim": self._truncate_dim,
+            "show_progress_bar": False,
+        }
         try:
-            # One batch a call, for progress; a prompt of "" is given too, as None would mean one of the model's.
-            return encode(
-                texts,
-                prompt=prompt,
-                batch_size=len(texts),
-                normalize_embeddings=self._normalize,
-                show_progress_bar=False,
-            )
+            made = encode(texts, **options) if shared is None else shared.run(model, texts, options)
+            return _as_float32(made, normalize=self._normalize)
         except Exception as error:
             raise EmbeddingError(
                 f"the model {self._name!r} failed on {len(texts)} text(s): {type(error).__name__}: {error}; "
                 "if memory ran out, give a smaller batch_size"
             ) from error
 
-    def _warn_of_cut(self, model: Model, texts: list[str], prompt: str) -> None:
+    def _warn_of_cut(self, model: Model, texts: list[str], prompt: str, stacklevel: int) -> None:
         cut = 0 if self._warned else self._count_cut(model, texts, prompt)
         if not cut:
             return
@@ -206,7 +257,7 @@ class SentenceTransformerEmbedder:
                 f"{self._name!r} reads; the rest of each was cut off and is not part of its vector: embed shorter "
                 "passages (this is said once)",
                 TruncationWarning,
-                stacklevel=4,  # the caller of embed_documents or embed_query
+                stacklevel=stacklevel,  # the caller of embed_documents, embed_query or embed_parts
             )
             self._warned = True
 
@@ -235,7 +286,7 @@ class SentenceTransformerEmbedder:
                 model = self._model
                 if model is None:
                     folder = self._folder or shipped_folder(self._name)
-                    model = self._model = load_model(self._name, folder, self._device)
+                    model = self._model = load_model(self._name, folder, self._device, self._half)
         mind_fork()
         return model
 
@@ -245,12 +296,27 @@ class SentenceTransformerEmbedder:
             self._load()
             folder = cached_folder(self._name)
         facts = ModelFacts() if folder is None else read_facts(folder)
+        dimension = facts.dimension
+        if dimension is None:
+            dimension = self._run(self._load(), ["a"], "query", "").shape[1]
+        if self._truncate_dim is not None and self._truncate_dim > dimension:
+            raise EmbeddingError(
+                f"the model {self._name!r} makes vectors of {dimension:,} dimensions, which truncate_dim="
+                f"{self._truncate_dim:,} cannot keep; leave it out, or give fewer"
+            )
         return EmbedderIdentity(
             kind="sentence-transformers",
             model=self._name if self._folder is None else full_name(self._folder.name),
-            dimension=facts.dimension or self._run(self._load(), ["a"], "query", "").shape[1],
+            dimension=self._truncate_dim or dimension,
             query_prompt=facts.query_prompt if self._query_prompt is None else self._query_prompt,
             document_prompt=facts.document_prompt if self._document_prompt is None else self._document_prompt,
             normalize=self._normalize,
             revision=facts.revision,
         )
+
+
+def _as_float32(made: NDArray[Any], *, normalize: bool) -> FloatArray:
+    vectors: FloatArray = made.astype(np.float32, copy=False)
+    if normalize and made.dtype == np.float16:  # in which the norm was 1 within 0.001 only
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+    return vectors

@@ -1,0 +1,218 @@
+"""What an embeddings API is sent and what its answers mean. No I/O; the API's reference, "Create embeddings"."""
+
+import json
+import math
+import re
+import time
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from collections.abc import Callable, Mapping, Sequence
+from email.utils import mktime_tz, parsedate_tz
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vectorkit._narrow import is_array, is_list
+from vectorkit.embedders._batching import Failure
+from vectorkit.errors import EmbeddingError, InvalidArgumentError
+from vectorkit.types import FloatArray
+from vectorkit.vectors import as_embeddings
+
+__all__ = ["DIMENSIONS", "Answer", "as_failure", "checked_key", "hide", "read_answer", "secrets_of", "shown_url"]
+
+DIMENSIONS: Final = {
+    "text-embedding-3-small": 1536,
+    "text-embedding-3-large": 3072,
+    "text-embedding-ada-002": 1536,
+}
+"""Of the models whose tokenizer and limits are known ("Embeddings" of the API's guides)."""
+
+_LONGEST_WAIT: Final = 120.0
+"""Seconds a server may ask to wait; the `openai` client waits no longer, either."""
+
+_SIZE: Final = re.compile(
+    r"max_tokens_per_request|max(imum)? context length|context_length_exceeded|array_above_max_length|array too long"
+    r"|batch.?size|too (long|large|many (inputs|tokens))|(fewer|less) than \d+ (inputs|tokens)"
+    r"|exceed\w* .{0,40}(context|tokens)|(longer|larger|greater) than the maximum",
+    re.IGNORECASE,
+)
+"""How servers say in an error 400, 422 or 500 that a request or a text is too large: OpenAI and Azure, vLLM, Text
+Embeddings Inference, llama.cpp, Ollama, DashScope."""
+
+_DROPPED: Final = {"ReadError", "WriteError", "CloseError", "RemoteProtocolError"}
+_NOT_MADE: Final = {"ConnectError"}
+"""Exceptions of HTTPX, of which the client uses one or another package."""
+
+_SECRET_LENGTH: Final = 8
+"""Shorter keys are what local servers that need none are given, such as `EMPTY`."""
+
+
+class Answer(NamedTuple):
+    """What came of a request.
+
+    Attributes:
+        vectors: float32 array of shape `(texts, dimension)`, in the order of the texts.
+        tokens: How many the server counted; 0 if it does not say.
+    """
+
+    vectors: FloatArray
+    tokens: int
+
+
+def read_answer(content: bytes, count: int, dimension: int | None, what: Callable[[int], str]) -> Answer:
+    """Read the body of an answer.
+
+    Args:
+        content: JSON; vectors in base64 (float32, little endian) or as lists of numbers, in any order.
+        count: How many texts were sent.
+        dimension: The length each vector must have; None if it is not known yet.
+        what: Names the vector of the text of a given index, for messages.
+
+    Raises:
+        EmbeddingError: It is not that; the message says which text, where it is one.
+    """
+    try:
+        answer: Any = json.loads(content)
+        items: Any = answer["data"]
+        places: list[Any] = [item["index"] for item in items]
+        made: list[Any] = [item["embedding"] for item in items]
+        usage: Any = answer.get("usage")
+        tokens: Any = 0 if usage is None else usage.get("total_tokens")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EmbeddingError(
+            f"the answer is none of an embeddings API ({type(error).__name__}: {error}); check base_url: "
+            "it ends in /v1 for most servers"
+        ) from error
+    if len(items) != count:
+        raise EmbeddingError(f"the server answered with {len(items):,} vector(s) for {count:,} text(s)")
+    if any(type(place) is not int for place in places) or sorted(places) != list(range(count)):
+        raise EmbeddingError(f"the vectors in the answer are not numbered from 0 to {count - 1:,}, once each")
+    rows: list[object] = [None] * count
+    for place, vector in zip(places, made, strict=True):
+        rows[place] = _decoded(vector, what, place)
+    if dimension is None:
+        dimension = len(rows[0]) if is_list(rows[0]) or is_array(rows[0]) else 0
+    return Answer(as_embeddings(rows, count, dimension, what), tokens if type(tokens) is int else 0)
+
+
+def _decoded(vector: object, what: Callable[[int], str], place: int) -> object:
+    if not isinstance(vector, str):
+        return vector  # a server that knows no base64 answers with numbers
+    try:
+        decoded: NDArray[Any] = np.frombuffer(a2b_base64(vector, strict_mode=True), dtype="<f4")
+    except (Base64Error, ValueError) as error:
+        raise EmbeddingError(f"{what(place)} is no base64 of float32 numbers ({error})", index=place) from error
+    return decoded
+
+
+def as_failure(error: Exception, server: str) -> Failure:
+    """What an exception of the `openai` client, or of what it uses, means for the request.
+
+    Args:
+        error: The exception.
+        server: Names the server, for messages.
+    """
+    status: object = getattr(error, "status_code", None)
+    if isinstance(status, int):
+        return _refused(error, status, server)
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if "APITimeoutError" in names:
+        return Failure(
+            f"{server} gave no answer in time; give a longer timeout, or a smaller batch_size", "final", cause=error
+        )
+    if "APIConnectionError" in names:
+        cause = error.__cause__
+        reason = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
+        kinds = {kind.__name__ for kind in type(cause).__mro__}
+        if kinds & _DROPPED:
+            return Failure(f"the connection to {server} was lost ({reason})", "busy", cause=error)
+        return Failure(
+            f"{server} cannot be reached ({reason}); check base_url and the network",
+            "unreachable" if kinds & _NOT_MADE else "final",
+            cause=error,
+        )
+    return Failure(f"the request to {server} failed ({type(error).__name__}: {error})", "final", cause=error)
+
+
+def _refused(error: Exception, status: int, server: str) -> Failure:
+    code = getattr(error, "code", None) or ""
+    message = " ".join(str(error).split())
+    message = message if len(message) <= 300 else message[:297] + "..."
+    problem = f"{server} refused ({message})"
+    if status == 413 or (status in (400, 422, 500) and _SIZE.search(f"{code} {error}")):
+        return Failure(problem, "size", cause=error)
+    if status == 429 and code == "insufficient_quota":
+        return Failure(f"{problem}; the account has no credit left", "final", cause=error)
+    if status == 429 or status >= 500:
+        headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", {})
+        wait = _retry_after(headers)
+        if wait is not None and wait > _LONGEST_WAIT:
+            return Failure(f"{problem}; it asks to wait {wait:,.0f} s, longer than is waited", "final", cause=error)
+        return Failure(problem, "busy", wait, error)
+    advice = {
+        401: "; check the API key",
+        403: "; check what the API key may do",
+        404: "; check the model's name and base_url",
+    }
+    return Failure(problem + advice.get(status, ""), "final", cause=error)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait: `retry-after-ms`, which OpenAI and Azure send, or `Retry-After` (RFC 9110, 10.2.3)."""
+    for name, parts in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) / parts
+        except (KeyError, ValueError):
+            continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
+    date = parsedate_tz(headers.get("retry-after", ""))
+    return None if date is None else max(0.0, mktime_tz(date) - time.time())
+
+
+def hide(error: BaseException, secrets: Sequence[str]) -> None:
+    """Take secrets out of an exception and of those that led to it: a server may quote the key."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        link.args = tuple(_hidden(part, secrets) for part in link.args)
+        for name, value in vars(link).items():
+            if name in ("message", "code", "body") and any(secret in str(value) for secret in secrets):
+                setattr(link, name, _hidden(str(value), secrets))
+        link = link.__cause__ or link.__context__
+
+
+def _hidden(text: object, secrets: Sequence[str]) -> object:
+    if not isinstance(text, str):
+        return text
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+def secrets_of(key: object) -> list[str]:
+    """The key, if it is one."""
+    return [key] if isinstance(key, str) and len(key) >= _SECRET_LENGTH else []
+
+
+def checked_key(key: str, what: str) -> str:
+    """A key without the white space around it, as it is in files.
+
+    Raises:
+        InvalidArgumentError: A header cannot hold it. HTTP libraries would quote it in what they log and raise.
+    """
+    key = key.strip()
+    if not all("!" <= character <= "~" for character in key):
+        raise InvalidArgumentError(f"{what} holds white space or characters beyond ASCII, which no key does")
+    return key
+
+
+def shown_url(url: str) -> str:
+    """A URL for messages: without user, password and query."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = "" if parts.port is None else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
