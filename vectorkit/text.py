@@ -111,9 +111,11 @@ class Analyzer:
 
     def words(self, text: str) -> list[str]:
         """The words of a text, in order, after analysis; a word that stands in it twice is there twice."""
-        known = self._known
-        found = (known[word] if word in known else self._learned(word) for word in _split(text))
-        return [word for word in found if word]
+        runs = _split(text)
+        found = list(map(self._known.get, runs))  # most words are known; the loop is C's then
+        if None in found:
+            found = [self._learned(run) if word is None else word for run, word in zip(runs, found, strict=True)]
+        return list(filter(None, found))
 
     def counts(self, text: str) -> Counter[str]:
         """How often each word occurs in a text; `counts(text).total()` is its length as rule 7.2 has it."""

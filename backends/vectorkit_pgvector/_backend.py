@@ -13,19 +13,22 @@ from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
 from vectorkit.indexes import Index, IndexProgress, IVFFlat
 from vectorkit.protocol import Embedder
+from vectorkit.text import analyzer
 from vectorkit.types import (
     Batch,
+    Candidate,
     Capabilities,
     CollectionInfo,
     CollectionSpec,
     Explanation,
     FloatArray,
+    Hit,
     Patch,
     Ranking,
     Record,
 )
 from vectorkit.validation import MetricName, as_metric, check_between, check_flag, check_name
-from vectorkit_pgvector import _explain, _index_sql, _reading, _search, _writing
+from vectorkit_pgvector import _explain, _index_sql, _reading, _search, _text, _text_search, _text_sql, _writing
 from vectorkit_pgvector._adopting import Wanted
 from vectorkit_pgvector._catalog import Catalog
 from vectorkit_pgvector._errors import translated
@@ -35,6 +38,7 @@ from vectorkit_pgvector._sessions import Session, Sessions
 from vectorkit_pgvector._sizes import Sizes
 from vectorkit_pgvector._sources import CallersConnection, CallersPool, OwnPool, Source, check_url, describe
 from vectorkit_pgvector._sql import Table
+from vectorkit_pgvector._text import Words
 
 __all__ = ["PgVectorBackend"]
 
@@ -99,12 +103,12 @@ class PgVectorBackend:
 
     @property
     def capabilities(self) -> Capabilities:
-        """All or nothing in every call, an index, no text index, many processes."""
+        """All or nothing in every call, an index, text search, many processes."""
         return Capabilities(
             atomic_writes=True,
             atomic_add=True,
             approximate_search=True,
-            text_search=False,
+            text_search=True,
             persistent=True,
             multi_process=True,
         )
@@ -116,7 +120,7 @@ class PgVectorBackend:
         administrator must run.
         """
         if spec.text_index:
-            raise UnsupportedError("this backend has no text index; create the collection with text_index=False")
+            analyzer(spec.language)  # raises if the stemmers are not installed
         with translated():
             return self._sessions.write(lambda session: self._catalog.create(session, spec))
 
@@ -137,7 +141,8 @@ class PgVectorBackend:
 
         Nothing is copied, and the table stays as it is. Its indexes serve, one on the vectors for this metric among
         them; `create_index` and `drop_index` of the collection make and drop such a one. Rows without an embedding are
-        no records until they have one. Dropping the collection leaves the table alone.
+        no records until they have one. Dropping the collection leaves the table alone. There is no text index: what the
+        application writes would not be in it.
 
         Ids are the text of the column's values, in the order of text: `"10"` comes before `"9"`. Metadata made of
         columns always has all of them as keys: NULL is None, a time an ISO string (one with a zone: in UTC). A record
@@ -217,7 +222,11 @@ class PgVectorBackend:
         """See `VectorBackend.update`."""
         with translated(collection):
             table = self._table(collection)
-            self._sessions.write(lambda session: _writing.update(session, table, patches))
+
+            def work(session: Session) -> None:
+                _writing.update(session, table, self._words(session, collection, table), patches)
+
+            self._sessions.write(work)
 
     def get(
         self,
@@ -285,7 +294,9 @@ class PgVectorBackend:
         with translated(collection):
             table = self._table(collection)
             try:
-                return self._sessions.write(lambda session: _writing.delete(session, table, ids, where))
+                return self._sessions.write(
+                    lambda session: _writing.delete(session, table, self._words(session, collection, table), ids, where)
+                )
             finally:
                 self._sizes.deleted()
 
@@ -364,6 +375,74 @@ class PgVectorBackend:
                 lambda session: _explain.explain(session, table, request, settings), settings=settings
             )
 
+    def create_text_index(
+        self, collection: CollectionInfo, progress: Callable[[int, int], None] | None = None
+    ) -> CollectionInfo:
+        """See `TextSearchBackend.create_text_index`.
+
+        One transaction, in which other writers wait and readers do not. If the database has the extension pg_trgm, the
+        documents get an index for `where_document`, too; adding records then takes about half a millisecond more each.
+        `UnsupportedError` for an adopted table: what its application writes would not be in the index.
+        """
+        tables = self._catalog.text_tables(collection)
+
+        def work(session: Session) -> CollectionInfo:
+            if table.adopted is not None:
+                raise UnsupportedError(
+                    f"collection {collection.name!r} is a table of an application, whose own writes a text index would "
+                    "miss; copy the records into a collection of their own, or use mode='vector'"
+                )
+            session.run(_text_sql.lock(table))
+            changed = self._catalog.set_text_index(session, collection)
+            if changed is None:
+                return self._catalog.open(session, collection.name)
+            _text.build(session, table, tables, progress)
+            return changed
+
+        with translated(collection):
+            table = self._table(collection)
+            return self._sessions.write(work, repeatable=False)
+
+    def search_text(
+        self,
+        collection: CollectionInfo,
+        queries: Sequence[Sequence[str]],
+        k: int,
+        *,
+        where: Filter | None = None,
+        include_embeddings: bool = False,
+    ) -> list[list[Hit]]:
+        """See `TextSearchBackend.search_text`."""
+        tables = self._catalog.text_tables(collection)
+        with translated(collection):
+            table = self._table(collection)
+            return self._sessions.read(
+                lambda session: _text_search.search_text(
+                    session, table, tables, queries, k, where=where, include_embeddings=include_embeddings
+                )
+            )
+
+    def search_hybrid(
+        self,
+        collection: CollectionInfo,
+        vectors: FloatArray,
+        queries: Sequence[Sequence[str]],
+        fetch_k: int,
+        *,
+        where: Filter | None = None,
+        exact: bool | None = None,
+        include_embeddings: bool = False,
+    ) -> list[list[Candidate]]:
+        """See `TextSearchBackend.search_hybrid`."""
+        tables = self._catalog.text_tables(collection)
+        with translated(collection):
+            table = self._table(collection)
+            requests = [_search.Request(vector, fetch_k, where, exact, include_embeddings) for vector in vectors]
+            return self._sessions.read(
+                lambda session: _text_search.search_hybrid(session, table, tables, requests, queries, self._sizes),
+                settings=self._settings(table, fetch_k, exact, None),
+            )
+
     def close(self) -> None:
         """See `VectorBackend.close`. A pool or connection of the caller's stays open."""
         self._sessions.close()
@@ -373,10 +452,10 @@ class PgVectorBackend:
         collection: CollectionInfo,
         table: Table,
         source: _writing.Input,
-        write: Callable[[Session, Table, _writing.Input], None],
+        write: Callable[[Session, Table, Words, _writing.Input], None],
     ) -> None:
         def work(session: Session) -> None:
-            write(session, table, source)
+            write(session, table, self._words(session, collection, table), source)
             self._indexing.settle(session, collection, table)
 
         self._sessions.write(work, repeatable=source.repeatable)
@@ -409,6 +488,10 @@ class PgVectorBackend:
             built = self._sessions.read(lambda session: session.rows(_index_sql.lists(table)))
             lists = built[0][0] if built else 1
         return _search.index_settings(k, index, effort, lists)
+
+    def _words(self, session: Session, collection: CollectionInfo, table: Table) -> Words:
+        tables = self._catalog.text_tables(collection)
+        return Words(session, table, tables, known=collection.spec.text_index)
 
     def _table(self, collection: CollectionInfo) -> Table:
         return self._catalog.known_table(collection) or self._sessions.read(

@@ -18,11 +18,12 @@ from vectorkit.errors import (
 )
 from vectorkit.indexes import Index, index_text, read_index
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity, Metric
-from vectorkit_pgvector import _index_sql, _partitions
+from vectorkit_pgvector import _index_sql, _partitions, _text, _text_sql
 from vectorkit_pgvector._adopted import as_json, from_json
 from vectorkit_pgvector._adopting import Found, Wanted, inspect
 from vectorkit_pgvector._sessions import Session
 from vectorkit_pgvector._sql import WHOLE, Facts, Layout, Statement, Table, create_table, quote, table_name
+from vectorkit_pgvector._text_sql import TextTables
 
 __all__ = ["Catalog"]
 
@@ -176,8 +177,11 @@ class Catalog:
         _index_sql.check(spec)
         facts = self._prepare(session)
         info = self._register(session, spec, None)
-        for statement in create_table(Table(info.location, spec, facts, self._new)):
+        table = Table(info.location, spec, facts, self._new)
+        for statement in create_table(table):
             session.run(statement)
+        if spec.text_index:
+            _text.create(session, table, self.text_tables(info))
         return info
 
     def adopt(
@@ -241,6 +245,7 @@ class Catalog:
             raise _not_found(name)
         if not self._is_adopted(info):
             session.run(Statement(f"DROP TABLE IF EXISTS {info.location}"))
+            session.run(_text_sql.drop(self.text_tables(info)))
 
     def put_in_place(self, session: Session, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
         """See `ReplacingBackend.replace_collection`."""
@@ -277,6 +282,25 @@ class Catalog:
         if not session.run(changed):
             raise _not_found(collection.name)
         return replace(collection, spec=replace(collection.spec, index=index))
+
+    def text_tables(self, collection: CollectionInfo) -> TextTables:
+        """The names of the tables of a collection's text index, whether it has one or not."""
+        return TextTables.of(self._schema, collection.generation)
+
+    def set_text_index(self, session: Session, collection: CollectionInfo) -> CollectionInfo | None:
+        """Store that the collection has a text index; None if that is stored already.
+
+        Raises:
+            CollectionNotFoundError: The collection was dropped.
+        """
+        key = [collection.name, int(collection.generation)]
+        named = "name = $1::text AND generation = $2::bigint"
+        if session.rows(Statement(f"SELECT FROM {self._registry} WHERE {named}", key)) == []:
+            raise _not_found(collection.name)
+        changed = Statement(f"UPDATE {self._registry} SET text_index = true WHERE {named} AND NOT text_index", key)
+        if not session.run(changed):
+            return None
+        return self.open(session, collection.name)
 
     @property
     def _select(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
@@ -26,6 +27,8 @@ __all__ = [
     "load_metadata",
     "load_vector",
     "load_vectors",
+    "number_fields",
+    "posting_row",
     "text_array",
     "vector",
     "vector_array",
@@ -35,6 +38,7 @@ COPY_START: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_END: Final = b"\xff\xff"
 
 _TEXT_OID: Final = 25
+_LISTS: Final = (20, 701)  # bigint, float8
 _JSONB_OID: Final = 3802
 _JSONB_VERSION: Final = b"\x01"
 _NULL: Final = b"\xff\xff\xff\xff"
@@ -136,6 +140,30 @@ def copy_rows(
             embeddings[row : row + 1],
         )
     return b"".join(parts)
+
+
+def posting_row(word: str, count: int, numbers: memoryview | bytes = b"", weights: memoryview | bytes = b"") -> bytes:
+    """One row of text, bigint, bigint[] and float8[] as COPY BINARY has it.
+
+    Args:
+        word: The first column.
+        count: The second.
+        numbers: Elements of the third, as `number_fields` packs them.
+        weights: Elements of the fourth.
+    """
+    arrays = (
+        _field(_array_header(len(each), oid) + bytes(each))
+        for each, oid in zip((numbers, weights), _LISTS, strict=True)
+    )
+    return b"".join((b"\x00\x04", _field(word.encode()), _field(count.to_bytes(8, signed=True)), *arrays))
+
+
+def number_fields(values: NDArray[np.int64] | NDArray[np.float64]) -> memoryview:
+    """Integers or floats as elements of an array of 8-byte numbers; slices of it are those of slices of `values`."""
+    fields = np.empty(len(values), dtype=np.dtype([("length", ">i4"), ("value", values.dtype.newbyteorder(">"))]))
+    fields["length"] = 8
+    fields["value"] = values
+    return fields.data
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------

@@ -20,6 +20,9 @@ __all__ = ["condition"]
 _FEW: Final = 64
 """So many values of an `$in` are looked up in the index one by one; more are hashed, and each row's value looked up."""
 
+_TRIGRAM: Final = 3
+"""Characters from which on a text has something that pg_trgm indexes."""
+
 _COMPARISONS: Final = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<=", "$eq": "="}
 _NOT_TYPED: Final = ("$exists", "$contains")
 
@@ -45,11 +48,23 @@ def condition(where: Filter | None, parameters: list[Any], columns: Mapping[str,
         case Not(part):
             return f"(NOT {condition(part, parameters, columns)})"
         case Contains(text):
-            return f"coalesce(strpos(document, {_parameter(text, parameters)}::text) > 0, false)"
+            return _contains(text, parameters)
         case Compare():
             return _compare(where, parameters, columns.get(where.key))
         case _:
             raise TypeError(f"not a filter: {where!r}")
+
+
+def _contains(text: str, parameters: list[Any]) -> str:
+    """Substring. `LIKE` says the same, twice as slowly, but of three characters and more a trigram index finds it.
+
+    What is cheaper by the planner's reckoning is tried first; `concat`, which is not worked out before, makes it a tie.
+    """
+    found = f"strpos(document, {_parameter(text, parameters)}::text) > 0"
+    if len(text) < _TRIGRAM:
+        return f"coalesce({found}, false)"
+    pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    return f"(document IS NOT NULL AND {found} AND document LIKE concat({_parameter(pattern, parameters)}::text))"
 
 
 def _compare(leaf: Compare, parameters: list[Any], column: Column | None) -> str:

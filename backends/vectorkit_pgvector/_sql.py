@@ -343,10 +343,12 @@ def _new_value(column: str, merge: bool) -> str:
 
 
 def delete(table: Table, ids: Sequence[str] | None, where: Filter | None) -> Statement:
-    """Delete records; the rows come back as a count."""
+    """Delete records, and return their ids, but those of an application's table."""
     parameters: list[Any] = []
     named = "true" if ids is None else _with_ids(table, ids, parameters)
     matching = f"{named} AND {condition(where, parameters, table.columns)}"
+    returned = " RETURNING id"
     if table.adopted is not None:
         matching = f"{quote(table.adopted.id.name)} IN (SELECT _vk_key FROM {table.rows} WHERE {matching})"
-    return Statement(f"DELETE FROM {table.name} WHERE {matching}", parameters, prepare=False)
+        returned = ""
+    return Statement(f"DELETE FROM {table.name} WHERE {matching}{returned}", parameters, prepare=False)

@@ -19,6 +19,7 @@ from vectorkit_pgvector import _adopted_writing, _partitions, _sql
 from vectorkit_pgvector._codec import copy_rows
 from vectorkit_pgvector._sessions import Session
 from vectorkit_pgvector._sql import Table
+from vectorkit_pgvector._text import Words
 
 __all__ = ["Input", "add", "concerns_ids", "delete", "refused", "update", "upsert"]
 
@@ -58,7 +59,7 @@ class Input:
             raise
 
 
-def add(session: Session, table: Table, batches: Input) -> None:
+def add(session: Session, table: Table, words: Words, batches: Input) -> None:
     """See `VectorBackend.add`; an id that is stored is psycopg's `UniqueViolation`."""
     for batch in batches:  # one COPY each, not one in all: where the input comes from may need the connection too
         if table.adopted is not None:
@@ -68,6 +69,8 @@ def add(session: Session, table: Table, batches: Input) -> None:
         parts = _parts(batch, table, _COPY_BYTES)
         rows = (copy_rows(part.ids, part.documents, part.metadatas, part.embeddings) for part in parts)
         session.copy(_sql.copy_in(table), rows)
+        words.add(batch.ids, batch.documents)
+    words.finish()
     _inform_planner(session, table, batches)
 
 
@@ -91,7 +94,7 @@ def refused(session: Session, table: Table, ids: Sequence[str], detail: str) -> 
     return already_stored([id for id, _ in found], count=found[0][1])
 
 
-def upsert(session: Session, table: Table, batches: Input) -> None:
+def upsert(session: Session, table: Table, words: Words, batches: Input) -> None:
     """See `VectorBackend.upsert`."""
     if not table.layout.unique:
         session.run(_partitions.lock(table))
@@ -103,10 +106,12 @@ def upsert(session: Session, table: Table, batches: Input) -> None:
             if not table.layout.unique:
                 session.run(_sql.delete(table, part.ids, None))
             session.run(_sql.upsert(table, part))
+        words.replace(batch.ids, batch.documents)
+    words.finish()
     _inform_planner(session, table, batches)
 
 
-def update(session: Session, table: Table, patches: Sequence[Patch]) -> None:
+def update(session: Session, table: Table, words: Words, patches: Sequence[Patch]) -> None:
     """See `VectorBackend.update`."""
     ids = [id for patch in patches for id in patch.ids]
     stored = {id for (id,) in session.rows(_sql.lock_rows(table, ids))}
@@ -118,11 +123,20 @@ def update(session: Session, table: Table, patches: Sequence[Patch]) -> None:
                 session.run(_sql.update(table, part))
             else:
                 _adopted_writing.update(session, table, table.adopted, part)
+        if patch.documents is not None:
+            words.replace(patch.ids, patch.documents)
+    words.finish()
 
 
-def delete(session: Session, table: Table, ids: Sequence[str] | None, where: Filter | None) -> int:
+def delete(session: Session, table: Table, words: Words, ids: Sequence[str] | None, where: Filter | None) -> int:
     """See `VectorBackend.delete`."""
-    return session.run(_sql.delete(table, ids, where))
+    statement = _sql.delete(table, ids, where)
+    if table.adopted is not None:
+        return session.run(statement)
+    gone = [id for (id,) in session.rows(statement)]
+    words.forget(gone)
+    words.finish()
+    return len(gone)
 
 
 def _inform_planner(session: Session, table: Table, written: Input) -> None:

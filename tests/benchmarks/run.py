@@ -24,6 +24,7 @@ import bench_ingest
 import bench_partitions
 import bench_postgres
 import bench_postgres_records
+import bench_postgres_text
 from measuring import Figure
 
 AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
@@ -31,6 +32,7 @@ AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
     "chroma": bench_chroma.figures,
     "postgres": bench_postgres.figures,
     "postgres-records": bench_postgres_records.figures,
+    "postgres-text": bench_postgres_text.figures,
     "postgres-partitions": bench_partitions.figures,
     "ingest": bench_ingest.figures,
     "embedders": bench_embedders.figures,

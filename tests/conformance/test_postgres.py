@@ -11,7 +11,7 @@ from psycopg import sql
 
 from vectorkit import CollectionInfo, CollectionSpec, EmbedderIdentity, FloatArray, UnsupportedError
 from vectorkit.testing import BackendConformance
-from vectorkit.types import ColumnType
+from vectorkit.types import Capabilities, ColumnType
 from vectorkit_pgvector import PgVectorBackend
 
 
@@ -90,9 +90,13 @@ class _Adopting(PgVectorBackend):
         self._url = url
         self._application = sql.Identifier(schema)
 
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, text_search=False)
+
     def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
         if spec.text_index:
-            return super().create_collection(spec)  # refuses
+            raise UnsupportedError("an adopted table has no text index")
         table = sql.Identifier(f"App {uuid4().hex}")
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(

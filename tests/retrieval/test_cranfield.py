@@ -14,6 +14,7 @@ import pytest
 import vectorkit as vk
 from vectorkit.embedders import SentenceTransformerEmbedder
 from vectorkit.types import FloatArray
+from vectorkit_pgvector import PgVectorBackend
 
 pytestmark = [
     pytest.mark.recall,
@@ -55,12 +56,14 @@ def ndcg(ids: Sequence[str], grades: dict[str, int]) -> float:
     return discounted(grades.get(id, 0) for id in ids[:10]) / discounted(sorted(grades.values(), reverse=True)[:10])
 
 
-@pytest.fixture(scope="module", params=["memory:", "chroma:"])
-def docs(request: pytest.FixtureRequest, data: Data) -> Iterator[vk.Collection]:
-    with vk.connect(request.param) as store:
+@pytest.fixture(scope="module", params=["memory:", "chroma:", "postgres"])
+def docs(request: pytest.FixtureRequest, data: Data, postgres_url: str) -> Iterator[vk.Collection]:
+    postgres = request.param == "postgres"
+    with vk.VectorStore(PgVectorBackend(postgres_url)) if postgres else vk.connect(request.param) as store:
         docs = store.create_collection("cranfield", dimension=data.embeddings.shape[1], text_index=True)
         docs.add(ids=list(data.documents), documents=list(data.documents.values()), embeddings=data.embeddings)
         yield docs
+        store.drop_collection("cranfield")
 
 
 def test_hybrid_search_is_better_than_either_side(docs: vk.Collection, data: Data) -> None:

@@ -1,0 +1,122 @@
+"""Text and hybrid search (rules 7.2 to 7.4): BM25 is summed by the server, vectors are scored as in `_search`."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from vectorkit.filters import Filter
+from vectorkit.ranking import measure
+from vectorkit.types import Candidate, Hit
+from vectorkit_pgvector import _search, _text_sql
+from vectorkit_pgvector._codec import load_metadata, load_vector, load_vectors
+from vectorkit_pgvector._search import Request
+from vectorkit_pgvector._sessions import Session
+from vectorkit_pgvector._sizes import Sizes
+from vectorkit_pgvector._sql import Statement, Table
+from vectorkit_pgvector._text_sql import TextTables
+
+__all__ = ["search_hybrid", "search_text"]
+
+T = TypeVar("T")
+
+_AT_ONCE: Final = 5000
+"""Rows of several queries that are fetched together: bounds memory."""
+
+
+def search_text(
+    session: Session,
+    table: Table,
+    tables: TextTables,
+    queries: Sequence[Sequence[str]],
+    k: int,
+    *,
+    where: Filter | None,
+    include_embeddings: bool,
+) -> list[list[Hit]]:
+    """See `TextSearchBackend.search_text`."""
+    found: list[list[Hit]] = []
+    size = max(1, _AT_ONCE // k)
+    for start in range(0, len(queries), size):
+        some = queries[start : start + size]
+        statements = [_text_sql.search(table, tables, words, k, where, include_embeddings) for words in some]
+        found += session.each(statements, lambda _, rows: [_hit(row) for row in rows])
+    return found
+
+
+def search_hybrid(
+    session: Session,
+    table: Table,
+    tables: TextTables,
+    requests: Sequence[Request],
+    queries: Sequence[Sequence[str]],
+    sizes: Sizes,
+) -> list[list[Candidate]]:
+    """See `TextSearchBackend.search_hybrid`; most often one statement a query.
+
+    Args:
+        session: Where to search, under `_search.index_settings`.
+        table: What to search.
+        tables: The text index.
+        requests: The vectors' sides, of `fetch_k` each.
+        queries: The words of each.
+        sizes: See `_search.search`.
+    """
+    found: list[list[Candidate]] = []
+    for request, words in zip(requests, queries, strict=True):
+        both = _BothSides(session, partial(_text_sql.hybrid, table, tables, words, request.k, request.where))
+        (ranking,) = _search.search(both, table, [request], sizes)
+        if unknown := [hit.id for hit in ranking.hits if hit.id not in both.scores]:  # it took further statements
+            both.scores |= dict.fromkeys(unknown, 0.0)
+            both.scores |= dict(session.rows(_text_sql.scores(table, tables, words, unknown)))
+        nearest = {hit.id for hit in ranking.hits}
+        places: dict[str, int] = {row[0]: row[-1] for row in both.best}
+        found.append(
+            [Candidate(hit, both.scores[hit.id], at, places.get(hit.id)) for at, hit in enumerate(ranking.hits, 1)]
+            + _others(table, request, [row for row in both.best if row[0] not in nearest])
+        )
+    return found
+
+
+class _BothSides(Session):
+    """A session on which the first statement of a vector search brings back the text side as well.
+
+    Args:
+        session: The session that it takes the place of.
+        widened: Makes of a statement that finds rows by their vectors one that does both, `_text_sql.hybrid`.
+    """
+
+    def __init__(self, session: Session, widened: Callable[[Statement], Statement]) -> None:
+        super().__init__(session.connection, joins=session.joins)
+        self._widened: Callable[[Statement], Statement] | None = widened
+        self.scores: dict[str, float] = {}
+        self.best: list[tuple[Any, ...]] = []
+
+    def each(self, statements: Sequence[Statement], take: Callable[[int, list[tuple[Any, ...]]], T]) -> list[T]:
+        if self._widened is None:
+            return super().each(statements, take)
+        (statement,) = statements
+        rows = self.rows(self._widened(statement))
+        self._widened = None
+        self.scores = {row[0]: row[-2] for row in rows}
+        self.best = [row for row in rows if row[-1] is not None]
+        return [take(0, [row[:-2] for row in rows if row[-1] is None])]
+
+
+def _others(table: Table, request: Request, rows: list[tuple[Any, ...]]) -> list[Candidate]:
+    """The candidates that only the text ranking found."""
+    vectors = load_vectors([row[3] for row in rows], table.spec.dimension)
+    distances, near = measure(table.spec.metric, request.query, vectors)
+    found: list[Candidate] = []
+    for row, score, distance in zip(rows, near.tolist(), distances.tolist(), strict=True):
+        id, document, metadata, embedding, _, _, text_score, place = row
+        vector = load_vector(embedding) if request.include_embeddings else None
+        found.append(
+            Candidate(Hit(id, score, distance, document, load_metadata(metadata), vector), text_score, None, place)
+        )
+    return found
+
+
+def _hit(row: tuple[Any, ...]) -> Hit:
+    id, document, metadata, embedding, score = row
+    vector = None if embedding is None else load_vector(embedding)
+    return Hit(id, score, None, document, load_metadata(metadata), vector)

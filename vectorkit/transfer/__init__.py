@@ -1,0 +1,1 @@
+"""Moving from one store to another: copy, verify, compare, and what will not survive the move."""
