@@ -101,7 +101,9 @@ class Adopted:
         for number, column in enumerate(self.columns):
             kind = KINDS[column.kind]
             if kind.type:
-                found[column.name] = Column(f"_vk_{number}", kind.type, kind.text, bounds=kind.bounds)
+                found[column.name] = Column(
+                    kind.value.format(f"_vk_{number}"), kind.type, kind.text, bounds=kind.bounds
+                )
         return found
 
     def keys(self, ids: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ as None, and filters take them for that.
 """
 
 import re
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -28,6 +29,13 @@ def _integer_text(operand: Scalar) -> str | None:
     if isinstance(operand, bool) or not isinstance(operand, int | float) or operand != operand // 1:
         return None
     return str(int(operand)) if -(2**63) <= operand < 2**63 else None
+
+
+def _float_text(operand: Scalar) -> str | None:
+    """A number that is a float; few integers beyond 53 bits are."""
+    if isinstance(operand, bool) or not isinstance(operand, int | float) or abs(operand) > sys.float_info.max:
+        return None
+    return repr(float(operand)) if float(operand) == operand else None
 
 
 def _text(operand: Scalar) -> str | None:
@@ -73,6 +81,7 @@ class Kind(NamedTuple):
         type: The type that conditions compare the column in; empty where they are made on the metadata.
         text: See `vectorkit_pgvector._columns.Column`.
         bounds: See there.
+        value: SQL of what is compared, the column at `{0}`.
     """
 
     json: str
@@ -81,11 +90,14 @@ class Kind(NamedTuple):
     type: str = ""
     text: Callable[[Scalar], str | None] = _nothing
     bounds: tuple[str, str] = ("", "")
+    value: str = "{0}"
 
 
 _INTEGER: Final = Kind("to_jsonb({0})", (int,), "an int", "bigint", _integer_text)
 # Adding 0.0 keeps a fraction in the text, so that a float with none stays one.
-_FLOAT: Final = Kind(_within(_FINITE, "to_jsonb({0}::text::numeric + 0.0)"), (int, float), "a number")
+_FLOAT: Final = Kind(
+    _within(_FINITE, "to_jsonb({0}::text::numeric + 0.0)"), (int, float), "a number", "float8", _float_text, _FINITE
+)
 _TEXT: Final = Kind("to_jsonb({0})", (str,), "a str", "text", _text)
 
 KINDS: Final[dict[str, Kind]] = {
@@ -100,7 +112,7 @@ KINDS: Final[dict[str, Kind]] = {
         number_text,
         _FINITE,
     ),
-    "real": _FLOAT,
+    "real": _FLOAT._replace(value="({0}::text::float8)"),  # 0.1 as it is read, not as the nearest of 32 bits
     "double precision": _FLOAT,
     "boolean": Kind("to_jsonb({0})", (bool,), "a bool", "boolean", bool_text),
     "text": _TEXT,

@@ -171,7 +171,7 @@ class PgVectorBackend:
             BackendPermissionError: This user may not read the table, or not write the registry of collections.
         """
         wanted = Wanted.checked(table, id, embedding, document, metadata, columns)
-        name = check_name(table.rpartition(".")[2].strip('"') if name is None else name)
+        name = None if name is None else check_name(name)
         chosen, identity = as_metric(metric), None if embedder is None else identity_of(embedder)
         with translated():
             return self._sessions.write(lambda session: self._catalog.adopt(session, name, wanted, chosen, identity))

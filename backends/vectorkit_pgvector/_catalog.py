@@ -18,6 +18,7 @@ from vectorkit.errors import (
 )
 from vectorkit.indexes import Index, index_text, read_index
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity, Metric
+from vectorkit.validation import check_name
 from vectorkit_pgvector import _index_sql, _partitions, _text, _text_sql
 from vectorkit_pgvector._adopted import as_json, from_json
 from vectorkit_pgvector._adopting import Found, Wanted, inspect
@@ -185,7 +186,7 @@ class Catalog:
         return info
 
     def adopt(
-        self, session: Session, name: str, wanted: Wanted, metric: Metric, embedder: EmbedderIdentity | None
+        self, session: Session, name: str | None, wanted: Wanted, metric: Metric, embedder: EmbedderIdentity | None
     ) -> CollectionInfo:
         """See `PgVectorBackend.adopt`."""
         facts = self._prepare(session)
@@ -195,6 +196,7 @@ class Catalog:
                 f"the embedder makes vectors of {embedder.dimension} dimensions, column {wanted.embedding!r} has those "
                 f"of {found.dimension}; give the embedder that made them"
             )
+        name = check_name(found.table) if name is None else name
         spec = CollectionSpec(name, metric, found.dimension, embedder, found.index)
         return self._register(session, spec, found)
 
