@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     )
     from vectorkit.reranking import Reranker, diversify, rerank
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
+    from vectorkit.transfer.copying import Copied, CopyProgress, CopyReport, copy
     from vectorkit.types import (
         Batch,
         Candidate,
@@ -89,6 +90,9 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "CollectionMismatchError",
     "CollectionNotFoundError",
     "CollectionSpec",
+    "Copied",
+    "CopyProgress",
+    "CopyReport",
     "DimensionMismatchError",
     "DuplicateIdError",
     "Embedder",
@@ -131,6 +135,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "VectorKitError",
     "VectorStore",
     "connect",
+    "copy",
     "diversify",
     "embedder",
     "rerank",
@@ -153,6 +158,9 @@ _MODULES = {
     "CollectionMismatchError": "vectorkit.errors",
     "CollectionNotFoundError": "vectorkit.errors",
     "CollectionSpec": "vectorkit.types",
+    "Copied": "vectorkit.transfer.copying",
+    "CopyProgress": "vectorkit.transfer.copying",
+    "CopyReport": "vectorkit.transfer.copying",
     "DimensionMismatchError": "vectorkit.errors",
     "DuplicateIdError": "vectorkit.errors",
     "Embedder": "vectorkit.protocol",
@@ -195,6 +203,7 @@ _MODULES = {
     "VectorKitError": "vectorkit.errors",
     "VectorStore": "vectorkit.store",
     "connect": "vectorkit.store",
+    "copy": "vectorkit.transfer.copying",
     "diversify": "vectorkit.reranking",
     "embedder": "vectorkit.embedders.function",
     "rerank": "vectorkit.reranking",
