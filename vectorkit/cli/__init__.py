@@ -7,6 +7,7 @@ import typer
 
 from vectorkit.cli._common import Commands, out
 from vectorkit.cli._conformance import conformance
+from vectorkit.cli._copy import copy
 from vectorkit.cli._evaluate import evaluate
 
 __all__ = ["app"]
@@ -35,6 +36,7 @@ def vectorkit(
 
 for command in (
     conformance,
+    copy,
     evaluate,
 ):
     app.command()(command)
