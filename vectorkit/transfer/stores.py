@@ -1,12 +1,13 @@
-"""A store as a source of collections."""
+"""A store as a source of collections, and as the target of a copy."""
 
 from collections.abc import Iterator
 
 from vectorkit.protocol import VectorBackend
+from vectorkit.transfer.filling import Filling, begin, is_note, unfinished
 from vectorkit.transfer.sources import Contents
-from vectorkit.types import CollectionInfo, Record
+from vectorkit.types import CollectionInfo, CollectionSpec, Record
 
-__all__ = ["StoreSource"]
+__all__ = ["StoreSource", "StoreTarget"]
 
 
 class StoreSource:
@@ -28,7 +29,7 @@ class StoreSource:
 
     def contents(self) -> list[Contents]:
         """See `Source.contents`."""
-        return [self._content(info) for info in self.backend.list_collections()]
+        return [self._content(info) for info in self.backend.list_collections() if not is_note(info)]
 
     def content(self, name: str) -> Contents:
         """See `Source.content`."""
@@ -50,4 +51,14 @@ class StoreSource:
         """See `Source.close`."""
 
     def _content(self, info: CollectionInfo) -> Contents:
-        return Contents(info.name, info.spec, self.backend.count(info))
+        origin = unfinished(self.backend, info)
+        remarks = () if origin is None else (f"it is an unfinished copy of {origin}",)
+        return Contents(info.name, info.spec, self.backend.count(info), remarks=remarks, identity=info.generation)
+
+
+class StoreTarget(StoreSource):
+    """A store that collections are copied into; arguments as of `StoreSource`."""
+
+    def begin(self, spec: CollectionSpec, origin: str) -> Filling | None:
+        """See `Target.begin`."""
+        return begin(self.backend, spec, origin, f"collection {spec.name!r} of {self.label}")
