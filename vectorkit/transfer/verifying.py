@@ -9,10 +9,9 @@ import numpy as np
 
 from vectorkit.embedding import embed_query, identity_of
 from vectorkit.errors import CollectionNotFoundError, EmbeddingError
-from vectorkit.protocol import Embedder, VectorBackend
-from vectorkit.store import VectorStore
+from vectorkit.protocol import Embedder
 from vectorkit.transfer.merging import aligned
-from vectorkit.transfer.opening import open_source
+from vectorkit.transfer.opening import Place, open_source
 from vectorkit.transfer.records import compare_records
 from vectorkit.transfer.searches import Query, Side, compare_searches, filters_from
 from vectorkit.transfer.sources import Contents, Source
@@ -29,8 +28,8 @@ _BATCH: Final = 1000
 
 
 def verify(
-    source: str | VectorStore | VectorBackend,
-    target: str | VectorStore | VectorBackend,
+    source: Place,
+    target: Place,
     *,
     collections: Sequence[str] | None = None,
     names: Mapping[str, str] | None = None,
@@ -86,14 +85,10 @@ def verify(
     renamed = {} if names is None else dict(names)
     wanted = None if collections is None else as_list(collections, "collections")
     with open_source(source) as left, open_source(target) as right:
-        found = (
-            left.contents()
-            if collections is None
-            else [left.content(name) for name in as_list(collections, "collections")]
-        )
+        found = left.contents() if wanted is None else [left.content(name) for name in wanted]
         if not found:
             raise CollectionNotFoundError(f"{left.label} holds no collection, so there is nothing to verify")
-        run = _Run(left, right, asked, embedder, sample, k, seed, progress or (lambda *_: None))
+        run = _Run(left, right, asked, embedder, sample, k, seed, progress or _silent)
         checks = [run.check(each, renamed.get(each.name, each.name)) for each in found]
         return Verification(left.label, right.label, tuple(checks))
 
@@ -190,7 +185,8 @@ class _Run:
     ) -> tuple[Side, Side] | None:
         """Both collections, if they can be searched and their searches mean the same."""
         if differing := [kind for kind in ("metric", "dimension") if kind in found.counts]:
-            remarks.append(f"not searched: the {' and the '.join(differing)} differ")
+            verb = "differs" if len(differing) == 1 else "differ"
+            remarks.append(f"not searched: the {' and the '.join(differing)} {verb}")
             return None
         sides: list[Side] = []
         for source, content in ((self._source, ours), (self._target, theirs)):
@@ -265,6 +261,10 @@ class _Sample:
         ]
 
 
+def _silent(what: str, done: int, total: int) -> None:
+    """Progress that nobody wants to see."""
+
+
 def _always(name: str, _: int) -> str:
     return name
 
@@ -277,17 +277,21 @@ def _compare_settings(ours: Contents, theirs: Contents, found: Differences, rema
         side = "source" if a is None else "target"
         remarks.append(f"settings not compared: the {side} has no record yet that would tell its dimension")
         return
-    settings: tuple[tuple[Kind, object, object], ...] = (
+    settings: list[tuple[Kind, object, object]] = [
         ("metric", a.metric, b.metric),
         ("dimension", a.dimension, b.dimension),
-        ("embedder", a.embedder, b.embedder),
-        ("language", a.language, b.language),
         ("text index", a.text_index, b.text_index),
-    )
+    ]
+    if a.embedder is None and b.embedder is not None:
+        remarks.append(f"the target knows the embedder, {b.embedder.model!r}, and the source does not")
+    else:
+        settings.append(("embedder", a.embedder, b.embedder))
+    if a.text_index or b.text_index:  # without one it has no meaning
+        settings.append(("language", a.language, b.language))
     for kind, mine, yours in settings:
         if mine != yours:
             found.add(kind, f"{kind} {short(mine, 200)} in the source, {short(yours, 200)} in the target")
-    if a.embedder is not None and a.embedder == b.embedder and a.embedder.revision != b.embedder.revision:
+    if a.embedder and b.embedder and a.embedder == b.embedder and a.embedder.revision != b.embedder.revision:
         remarks.append(
             f"the embedder's revision is {a.embedder.revision} in the source, {b.embedder.revision} in the target"
         )
