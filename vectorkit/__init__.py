@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     )
     from vectorkit.reranking import Reranker, diversify, rerank
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
+    from vectorkit.transfer.copying import Copied, CopyProgress, CopyReport, copy
     from vectorkit.transfer.verification import Verification
     from vectorkit.transfer.verifying import verify
     from vectorkit.types import (
@@ -91,6 +92,9 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "CollectionMismatchError",
     "CollectionNotFoundError",
     "CollectionSpec",
+    "Copied",
+    "CopyProgress",
+    "CopyReport",
     "DimensionMismatchError",
     "DuplicateIdError",
     "Embedder",
@@ -134,6 +138,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "VectorStore",
     "Verification",
     "connect",
+    "copy",
     "diversify",
     "embedder",
     "rerank",
@@ -157,6 +162,9 @@ _MODULES = {
     "CollectionMismatchError": "vectorkit.errors",
     "CollectionNotFoundError": "vectorkit.errors",
     "CollectionSpec": "vectorkit.types",
+    "Copied": "vectorkit.transfer.copying",
+    "CopyProgress": "vectorkit.transfer.copying",
+    "CopyReport": "vectorkit.transfer.copying",
     "DimensionMismatchError": "vectorkit.errors",
     "DuplicateIdError": "vectorkit.errors",
     "Embedder": "vectorkit.protocol",
@@ -200,6 +208,7 @@ _MODULES = {
     "VectorStore": "vectorkit.store",
     "Verification": "vectorkit.transfer.verification",
     "connect": "vectorkit.store",
+    "copy": "vectorkit.transfer.copying",
     "diversify": "vectorkit.reranking",
     "embedder": "vectorkit.embedders.function",
     "rerank": "vectorkit.reranking",
