@@ -183,7 +183,7 @@ class FileWriting:
         self._label = label
         self._lock = lock
         self._count = 0
-        self._finished = False
+        self._ended = False
         with _reported(label):
             self._file: IO[bytes] = self._part.open("wb")
             kinds: dict[str, type[ParquetWriter] | type[JsonLinesWriter]]
@@ -209,12 +209,16 @@ class FileWriting:
             self._file.close()
             self._part.replace(self._path)
             _sync_folder(self._path.parent)
-        self._finished = True
+        self._ended = True
 
     def close(self) -> None:
         """See `Writing.close`."""
-        self._file.close()
-        if not self._finished:
+        if not self._ended:
+            self._ended = True
+            with suppress(OSError, ValueError):  # what is held back has no place to go; it is given up with the file
+                self._writer.close()
+            with suppress(OSError):
+                self._file.close()
             self._part.unlink(missing_ok=True)
         self._lock.release()
 

@@ -8,14 +8,14 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
 from vectorkit._narrow import is_dict, is_list
 from vectorkit.errors import BackendError, DuplicateIdError, InvalidIdError
 from vectorkit.transfer.headers import KEY, header_of, spec_of
-from vectorkit.types import Batch, CollectionSpec, Record
+from vectorkit.types import Batch, CollectionSpec, Metadata, Record
 from vectorkit.validation import short
 
 __all__ = ["JsonLines", "JsonLinesWriter"]
@@ -135,15 +135,15 @@ class JsonLines:
 
     def _record(self, found: dict[str, Any], number: int) -> Record:
         id, document, vector = found.get("id"), found.get("document"), found.get("embedding")
-        metadata: Any = found.get("metadata")
+        metadata = found.get("metadata") or {}
         if not isinstance(id, str):
             raise InvalidIdError(f"{self._label}, line {number:,}: id is a str, not {short(id)}")
-        if not (document is None or isinstance(document, str)) or not (metadata is None or is_dict(metadata)):
+        if not (document is None or isinstance(document, str)) or not isinstance(metadata, dict):
             raise BackendError(
                 f"{self._label}, line {number:,}: a record has an id, a document (str or null), an embedding (numbers "
                 "or null) and metadata (an object or null)"
             )
-        return Record(id, document, self._vector(vector, number), metadata or {})
+        return Record(id, document, self._vector(vector, number), cast(Metadata, metadata))
 
     def _vector(self, numbers: object, number: int) -> Any:
         if numbers is None:

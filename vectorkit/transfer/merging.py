@@ -1,12 +1,12 @@
 """Two streams of records side by side, both in ascending order of id."""
 
 from bisect import bisect_right
-from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
 from vectorkit.errors import BackendError
+from vectorkit.transfer.overlapping import reading_ahead
 from vectorkit.types import Record
 from vectorkit.validation import short
 
@@ -39,22 +39,18 @@ def aligned(left: Iterator[list[Record]], right: Iterator[list[Record]]) -> Iter
     Raises:
         BackendError: A stream is not in that order, or names an id twice.
     """
-    ahead = _ahead(_in_order(left)), _ahead(_in_order(right))
-    try:
-        ours, theirs = next(ahead[0], None), next(ahead[1], None)
+    with reading_ahead(_in_order(left), 1) as first, reading_ahead(_in_order(right), 1) as second:
+        ours, theirs = next(first, None), next(second, None)
         while ours is not None or theirs is not None:
             if ours is None or theirs is None:
                 yield Aligned([], [], ours or [], [record.id for record in theirs or []])
-                ours, theirs = next(ahead[0], None), next(ahead[1], None)
+                ours, theirs = next(first, None), next(second, None)
                 continue
             end = min(ours[-1].id, theirs[-1].id)
             cuts = bisect_right(ours, end, key=_id), bisect_right(theirs, end, key=_id)
             yield _paired(ours[: cuts[0]], theirs[: cuts[1]])
-            ours = ours[cuts[0] :] or next(ahead[0], None)
-            theirs = theirs[cuts[1] :] or next(ahead[1], None)
-    finally:
-        for stream in ahead:
-            stream.close()
+            ours = ours[cuts[0] :] or next(first, None)
+            theirs = theirs[cuts[1] :] or next(second, None)
 
 
 def _paired(left: list[Record], right: list[Record]) -> Aligned:
@@ -85,14 +81,6 @@ def _in_order(batches: Iterator[list[Record]]) -> Iterator[list[Record]]:
                 )
         last = ids[-1]
         yield batch
-
-
-def _ahead(batches: Iterator[list[Record]]) -> Generator[list[Record]]:
-    with ThreadPoolExecutor(1, thread_name_prefix="vectorkit-verify") as reader:
-        coming = reader.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = reader.submit(next, batches, None)
-            yield batch
 
 
 def _id(record: Record) -> str:

@@ -9,11 +9,10 @@ import json
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
-from vectorkit._narrow import is_dict
 from vectorkit.errors import BackendError, InvalidIdError, MissingDependencyError
 from vectorkit.transfer.headers import KEY, header_of, spec_of
 from vectorkit.types import Batch, CollectionSpec, FloatArray, Metadata, Record
@@ -147,7 +146,7 @@ class Parquet:
                 f"{self._label}: the column embedding holds lists of numbers, not {column.type}"
             ) from error
 
-    def _metadata(self, value: object, id: str) -> Metadata:
+    def _metadata(self, value: Any, id: str) -> Metadata:
         if isinstance(value, str):
             try:
                 value = json.loads(value)
@@ -155,10 +154,9 @@ class Parquet:
                 raise BackendError(f"{self._label}: the metadata of {short(id)} is no JSON: {error}") from error
         if value is None:
             return {}
-        if not is_dict(value):
+        if not isinstance(value, dict):
             raise BackendError(f"{self._label}: the metadata of {short(id)} is an object, not {short(value)}")
-        metadata: Any = value
-        return metadata
+        return cast(Metadata, value)
 
 
 class ParquetWriter:
@@ -186,4 +184,7 @@ class ParquetWriter:
 
     def close(self) -> None:
         """Write the end of the file."""
-        self._writer.close()
+        try:
+            self._writer.close()
+        finally:
+            self._writer.is_open = False  # or, if this failed, its finalizer tries once more on a file that is closed

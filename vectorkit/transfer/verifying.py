@@ -89,7 +89,9 @@ def verify(
         if not found:
             raise CollectionNotFoundError(f"{left.label} holds no collection, so there is nothing to verify")
         run = _Run(left, right, asked, embedder, sample, k, seed, progress or _silent)
-        checks = [run.check(each, renamed.get(each.name, each.name)) for each in found]
+        # As `copy` calls them: a name that rule 1.1 forbids becomes one that it allows.
+        usual = {each.name: each.name if each.spec is None else each.spec.name for each in found}
+        checks = [run.check(each, renamed.get(each.name, usual[each.name])) for each in found]
         return Verification(left.label, right.label, tuple(checks))
 
 
