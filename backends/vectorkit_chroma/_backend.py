@@ -18,12 +18,13 @@ from vectorkit.types import (
     CollectionInfo,
     CollectionSpec,
     FloatArray,
+    ForeignCollection,
     Hit,
     Patch,
     Ranking,
     Record,
 )
-from vectorkit_chroma import _search, _text, _write
+from vectorkit_chroma import _foreign, _search, _text, _write
 from vectorkit_chroma._catalog import configuration, info_of, listed, metadata_of
 from vectorkit_chroma._client import Connection, RawCollection
 from vectorkit_chroma._errors import mapped
@@ -160,6 +161,20 @@ class ChromaBackend:
             for info in (old, new):
                 connection.shared.pop(info.generation, None)
             return self.open_collection(old.name)
+
+    # --- collections of others ----------------------------------------------------------------------------------
+
+    def foreign_collections(self) -> list[ForeignCollection]:
+        """See `ForeignCollections.foreign_collections`."""
+        return _foreign.foreign_collections(self._open())
+
+    def scan_foreign(self, name: str, *, after: str | None = None, batch_size: int = 1000) -> Iterator[list[Record]]:
+        """See `ForeignCollections.scan_foreign`."""
+        return _foreign.scan(self._open(), name, after, batch_size)
+
+    def get_foreign(self, name: str, ids: Sequence[str]) -> list[Record]:
+        """See `ForeignCollections.get_foreign`."""
+        return _foreign.get(self._open(), name, list(ids))
 
     # --- records ----------------------------------------------------------------------------------------------
 
