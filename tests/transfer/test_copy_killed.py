@@ -96,7 +96,8 @@ def test_a_server_that_goes_away_in_the_middle_is_a_typed_error_and_the_copy_goe
     def stop_server(progress: vk.CopyProgress) -> None:
         if 3000 <= progress.done < 4000:
             pid = int((tmp_path / "pg" / "postmaster.pid").read_text().split()[0])
-            import os, signal
+            import os
+            import signal
 
             os.kill(pid, signal.SIGQUIT)  # at once, as in a crash
 

@@ -20,13 +20,12 @@ from vectorkit.errors import (
     CollectionNotFoundError,
     InvalidArgumentError,
 )
-from vectorkit.transfer.headers import name_of
 from vectorkit.transfer.jsonl import JsonLines, JsonLinesWriter
 from vectorkit.transfer.locking import TargetLock
 from vectorkit.transfer.parquet import Parquet, ParquetWriter, arrow
 from vectorkit.transfer.sources import Contents
 from vectorkit.types import Batch, CollectionSpec, Metric, Record
-from vectorkit.validation import as_metric, short
+from vectorkit.validation import allowed_name, as_metric, short
 
 __all__ = ["SCHEME", "FileSource", "FileTarget"]
 
@@ -120,8 +119,8 @@ class FileSource:
                     f"compared: say it with {self.label}?metric=cosine (or l2, or ip)"
                 )
             dimension = self._file.dimension()
-        name = name_of(self.path)
-        spec = None if dimension is None else CollectionSpec(name, self._metric, dimension)
+        name = self.path.stem
+        spec = None if dimension is None else CollectionSpec(allowed_name(name), self._metric, dimension)
         remarks = (f"{self.label} was not written by vectorkit: the metric is that of the URL, no embedder is known",)
         return Contents(name, spec, count, foreign=True, remarks=remarks)
 

@@ -1,18 +1,15 @@
 """What a file says of the collection that it holds: a JSON object, beside the records."""
 
 import json
-import re
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Final
 
 from vectorkit._narrow import is_dict
-from vectorkit.errors import BackendError, CollectionMismatchError, InvalidNameError
+from vectorkit.errors import BackendError, CollectionMismatchError
 from vectorkit.indexes import index_text, read_index
 from vectorkit.types import CollectionSpec, EmbedderIdentity
-from vectorkit.validation import check_name
 
-__all__ = ["KEY", "header_of", "name_of", "spec_of"]
+__all__ = ["KEY", "header_of", "spec_of"]
 
 KEY: Final = "vectorkit"
 """The key of the header in the metadata of a Parquet schema, and the first one in that of JSON lines."""
@@ -45,12 +42,3 @@ def spec_of(header: object, label: str) -> CollectionSpec:
         return CollectionSpec(**stored, embedder=identity, index=index)
     except (TypeError, KeyError, ValueError) as error:
         raise BackendError(f"{label} has a header that does not tell of a collection; was it changed?") from error
-
-
-def name_of(path: Path) -> str:
-    """A collection name (rule 1.1) for what is in a file that does not say one: its own, as far as it is allowed."""
-    name = re.sub(r"[^a-zA-Z0-9_-]+", "-", path.stem).strip("-_")[:48].rstrip("-_")
-    try:
-        return check_name(name)
-    except InvalidNameError:
-        return f"file-{name}".rstrip("-")

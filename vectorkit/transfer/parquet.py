@@ -78,7 +78,7 @@ class Parquet:
         """
         last: str | None = None
         with self._open() as file:
-            for rows in file.iter_batches(batch_size, columns=self._columns(file.schema_arrow)):
+            for rows in self._whole(file.iter_batches(batch_size, columns=self._columns(file.schema_arrow))):
                 records = self._records(rows)
                 for record in records:
                     if last is not None and record.id <= last:
@@ -104,6 +104,12 @@ class Parquet:
             return self._arrow.parquet.ParquetFile(self._path)
         except self._arrow.ArrowException as error:
             raise BackendError(f"{self._label} is no Parquet file: {error}") from error
+
+    def _whole(self, batches: Iterator[Any]) -> Iterator[Any]:
+        try:
+            yield from batches
+        except self._arrow.ArrowException as error:
+            raise BackendError(f"{self._label} is damaged: {error}") from error
 
     def _columns(self, schema: Any) -> list[str]:
         if "id" not in schema.names:
