@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 import vectorkit as vk
 from vectorkit.transfer.files import FileSource, FileTarget
+from vectorkit.transfer.parquet import arrow
 
 KINDS = ["parquet", "jsonl"]
 COUNT = 2300
@@ -243,7 +242,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         assert sizes[1] - sizes[0] < 8000, f"{kind}: {sizes} kB; 20,000 such records are 16,000 kB and more"
 
 
-OTHERS = [
+OTHERS: list[dict[str, Any]] = [
     {"id": "b", "document": "text b", "embedding": [1.0, 2, 3], "metadata": {"n": 1}},
     {"id": "a", "embedding": [0.1, 0.2, 0.3]},
     {"id": "c", "document": None, "embedding": [1e-3, 0, 0], "metadata": None, "more": "is passed over"},
@@ -276,6 +275,7 @@ def test_json_lines_that_others_wrote_are_read_in_any_order(tmp_path: Path) -> N
 
 def test_parquet_that_others_wrote_is_read_if_it_is_in_order(tmp_path: Path) -> None:
     rows = sorted(OTHERS, key=lambda row: str(row["id"]))
+    pa = arrow()
     table = pa.table(
         {
             "id": [row["id"] for row in rows],
@@ -286,13 +286,13 @@ def test_parquet_that_others_wrote_is_read_if_it_is_in_order(tmp_path: Path) -> 
         }
     )
     path = tmp_path / "theirs.parquet"
-    pq.write_table(table, path)
+    pa.parquet.write_table(table, path)
     store = vk.MemoryBackend()
     vk.copy(f"file:{path}?metric=l2", store)
     found = store.get(store.open_collection("theirs"))
     assert [record.metadata for record in found] == [{"n": 1, "s": "x"}, {"n": 2, "s": None}, {}]
     assert FileSource(f"file:{path}?metric=l2").get("theirs", ["c", "a"])[0].id == "c"
-    pq.write_table(table.sort_by([("id", "descending")]), path)
+    pa.parquet.write_table(table.sort_by([("id", "descending")]), path)
     with pytest.raises(vk.BackendError, match=r"'b' comes after 'c'; rows must be in ascending order.*sort_by\('id'\)"):
         vk.copy(f"file:{path}?metric=l2", vk.MemoryBackend())
 

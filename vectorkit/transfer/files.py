@@ -62,7 +62,8 @@ class FileSource:
     """
 
     def __init__(self, url: str) -> None:
-        self.path, self._metric = _parsed(url)
+        self.path, metric = _parsed(url)
+        self._metric: Metric | None = metric
         self._label = f"{SCHEME}{self.path}"
         self._file = self._layout()
         self._must_exist()
@@ -113,14 +114,15 @@ class FileSource:
                 if self._metric not in (None, spec.metric):
                     raise CollectionMismatchError(f"{self.label} says itself that its metric is {spec.metric!r}")
                 return Contents(spec.name, spec, count)
-            if self._metric is None:
+            metric = self._metric
+            if metric is None:
                 raise InvalidArgumentError(
                     f"{self.label} was not written by vectorkit, and does not say by what metric its vectors are "
                     f"compared: say it with {self.label}?metric=cosine (or l2, or ip)"
                 )
             dimension = self._file.dimension()
         name = self.path.stem
-        spec = None if dimension is None else CollectionSpec(allowed_name(name), self._metric, dimension)
+        spec = None if dimension is None else CollectionSpec(allowed_name(name), metric, dimension)
         remarks = (f"{self.label} was not written by vectorkit: the metric is that of the URL, no embedder is known",)
         return Contents(name, spec, count, foreign=True, remarks=remarks)
 

@@ -135,15 +135,15 @@ class JsonLines:
 
     def _record(self, found: dict[str, Any], number: int) -> Record:
         id, document, vector = found.get("id"), found.get("document"), found.get("embedding")
-        metadata = found.get("metadata") or {}
+        metadata: Any = found.get("metadata")
         if not isinstance(id, str):
             raise InvalidIdError(f"{self._label}, line {number:,}: id is a str, not {short(id)}")
-        if not (document is None or isinstance(document, str)) or not isinstance(metadata, dict):
+        if not (document is None or isinstance(document, str)) or not (metadata is None or is_dict(metadata)):
             raise BackendError(
                 f"{self._label}, line {number:,}: a record has an id, a document (str or null), an embedding (numbers "
                 "or null) and metadata (an object or null)"
             )
-        return Record(id, document, self._vector(vector, number), cast(Metadata, metadata))
+        return Record(id, document, self._vector(vector, number), cast(Metadata, metadata or {}))
 
     def _vector(self, numbers: object, number: int) -> Any:
         if numbers is None:
