@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from vectorkit.reranking import Reranker, diversify, rerank
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.transfer.copying import Copied, CopyProgress, CopyReport, copy
+    from vectorkit.transfer.verification import Verification
+    from vectorkit.transfer.verifying import verify
     from vectorkit.types import (
         Batch,
         Candidate,
@@ -138,11 +140,13 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "VectorBackend",
     "VectorKitError",
     "VectorStore",
+    "Verification",
     "connect",
     "copy",
     "diversify",
     "embedder",
     "rerank",
+    "verify",
 ]
 
 # Public names are imported when they are first used: dataclasses and typing make them a quarter of `import numpy`,
@@ -208,11 +212,13 @@ _MODULES = {
     "VectorBackend": "vectorkit.protocol",
     "VectorKitError": "vectorkit.errors",
     "VectorStore": "vectorkit.store",
+    "Verification": "vectorkit.transfer.verification",
     "connect": "vectorkit.store",
     "copy": "vectorkit.transfer.copying",
     "diversify": "vectorkit.reranking",
     "embedder": "vectorkit.embedders.function",
     "rerank": "vectorkit.reranking",
+    "verify": "vectorkit.transfer.verifying",
 }
 
 

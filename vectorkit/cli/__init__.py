@@ -9,6 +9,7 @@ from vectorkit.cli._common import Commands, out
 from vectorkit.cli._conformance import conformance
 from vectorkit.cli._copy import copy
 from vectorkit.cli._evaluate import evaluate
+from vectorkit.cli._verify import verify
 
 __all__ = ["app"]
 
@@ -38,5 +39,6 @@ for command in (
     conformance,
     copy,
     evaluate,
+    verify,
 ):
     app.command()(command)

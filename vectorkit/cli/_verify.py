@@ -1,0 +1,141 @@
+"""`vectorkit verify`."""
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from vectorkit._narrow import is_dict, is_list
+from vectorkit.cli._common import err, out, progress_bar
+from vectorkit.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from vectorkit.transfer.verification import CollectionCheck, Verification
+
+__all__ = ["print_verification", "renamed", "verify"]
+
+_URL = "file:PATH.parquet, file:PATH.jsonl, or the URL of a store"
+
+
+def verify(
+    source: Annotated[str, typer.Argument(metavar="SRC", help=f"What should be there: {_URL}.")],
+    target: Annotated[str, typer.Argument(metavar="DST", help="What is compared with it: the same.")],
+    collection: Annotated[
+        list[str] | None,
+        typer.Option("--collection", "-c", help="A collection of SRC; may be given again.", show_default="all"),
+    ] = None,
+    target_name: Annotated[
+        str | None, typer.Option("--as", help="What the collection is called in DST.", show_default="the same")
+    ] = None,
+    sample: Annotated[int, typer.Option(min=0, help="How many records' vectors to search with.")] = 20,
+    queries: Annotated[
+        Path | None,
+        typer.Option(
+            help='JSON lines to search with besides: a vector [0.1, …] each, or {"vector": […]}.',
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many hits a search asks for.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that was found as JSON.")] = False,
+) -> None:
+    """Compare two stores: every record, then the same searches on both. Did the copy arrive, and does it answer alike?
+
+    Compares ids, documents, metadata with their types, vectors, and what the collections were made with; then searches
+    both sides, unfiltered and with filters taken from the data. Exit code 0 only if all agrees.
+
+        vectorkit verify chroma:./kb postgresql://me@host/db
+
+        vectorkit verify chroma:./kb file:backup.parquet --collection docs --json
+    """
+    from vectorkit.transfer.verifying import verify as verify_stores
+
+    progress = progress_bar()
+    with progress if err.is_terminal else nullcontext():
+        task = progress.add_task("comparing", total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            progress.update(task, description=escape(what), completed=done, total=total)
+
+        found = verify_stores(
+            source,
+            target,
+            collections=collection,
+            names=renamed(collection, target_name),
+            queries=[] if queries is None else _read_queries(queries),
+            sample=sample,
+            k=k,
+            progress=show,
+        )
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        print_verification(found)
+    raise typer.Exit(0 if found.agrees else 1)
+
+
+def renamed(collection: list[str] | None, target_name: str | None) -> dict[str, str]:
+    """What `--as` says: the one collection's name in the target."""
+    if target_name is None:
+        return {}
+    if collection is None or len(collection) != 1:
+        raise InvalidArgumentError("--as names one collection in the target: say which of the source with --collection")
+    return {collection[0]: target_name}
+
+
+def _read_queries(file: Path) -> list[Any]:
+    found: list[Any] = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise InvalidArgumentError(f"line {number} of {file} is no JSON: {error}") from error
+        vector = value.get("vector") if is_dict(value) else value
+        if not is_list(vector):
+            raise InvalidArgumentError(f'line {number} of {file} should be a vector [0.1, …] or {{"vector": [0.1, …]}}')
+        found.append(vector)
+    return found
+
+
+def print_verification(found: "Verification") -> None:
+    """A paragraph a collection: the first differences of each kind, the searches, the verdict."""
+    out.print(f"[bold]{escape(found.source)}[/] and [bold]{escape(found.target)}[/]", soft_wrap=True)
+    for check in found.collections:
+        _print_check(check)
+    agreeing = sum(check.agrees for check in found.collections)
+    if found.agrees:
+        out.print(f"\n[bold green]agree[/]: {agreeing} collection(s), every record")
+    else:
+        out.print(
+            f"\n[bold red]differ[/]: {len(found.collections) - agreeing} of {len(found.collections)} collection(s)"
+        )
+
+
+def _print_check(check: "CollectionCheck") -> None:
+    name = check.name if check.name == check.target_name else f"{check.name} as {check.target_name}"
+    verdict = "[green]agrees[/]" if check.agrees else "[red]differs[/]"
+    rate = f"{check.compared / check.seconds:,.0f}/s" if check.seconds else ""
+    out.print(
+        f"\n[bold]{escape(name)}[/] {verdict}: {check.compared:,} records compared in {check.seconds:.1f} s ({rate})"
+    )
+    for kind, count in check.differences.items():
+        out.print(f"  [red]{kind}[/]: {count:,}")
+        first = [each for each in check.first if each.kind == kind]
+        for difference in first:
+            out.print(f"    {escape(difference.text)}", style="dim", soft_wrap=True)
+        if count > len(first):
+            out.print(f"    … and {count - len(first):,} more", style="dim")
+    if searches := check.searches:
+        out.print(
+            f"  {searches.queries} queries, without a filter and with {len(searches.filters)}: exact searches have "
+            f"{searches.overlap:.2%} of their {searches.k} hits in common, with scores that differ by "
+            f"{searches.score_difference:.1e} at most; default searches {searches.default_overlap:.2%}",
+            soft_wrap=True,
+        )
+    for remark in check.remarks:
+        out.print(f"  [yellow]{escape(remark)}[/]", soft_wrap=True)
