@@ -28,7 +28,7 @@ class Hashed(Embeddings):
     """Vectors for LangChain that need no model."""
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return HashEmbedder(DIMENSION).embed_documents(texts).tolist()
+        return [vector.tolist() for vector in HashEmbedder(DIMENSION).embed_documents(texts)]
 
     def embed_query(self, text: str) -> list[float]:
         return self.embed_documents([text])[0]
@@ -36,7 +36,7 @@ class Hashed(Embeddings):
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Any]:
-    client = chromadb.PersistentClient(str(tmp_path / "chroma"), settings=Settings(anonymized_telemetry=False))
+    client: Any = chromadb.PersistentClient(str(tmp_path / "chroma"), settings=Settings(anonymized_telemetry=False))
     yield client
     client.close()
 
@@ -97,7 +97,7 @@ def test_squared_l2_of_chroma_is_l2_in_the_same_order(client: Any, source: vk.Ve
         hits = target.get_collection("raw").search(query, k=10)
         found = raw.query(query_embeddings=[query], n_results=10)
     assert [hit.id for hit in hits] == found["ids"][0]
-    np.testing.assert_allclose([hit.distance for hit in hits], np.sqrt(found["distances"][0]), rtol=1e-5)
+    np.testing.assert_allclose([hit.distance or 0 for hit in hits], np.sqrt(found["distances"][0]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("space", ["cosine", "ip"])
@@ -113,11 +113,12 @@ def test_any_space_however_it_was_set_is_the_metric(client: Any, source: vk.Vect
 
 
 def test_what_langchain_made_is_copied_exactly(client: Any, source: vk.VectorStore, target: vk.VectorStore) -> None:
+    configuration: Any = {"hnsw": {"space": "cosine"}}
     chain = Chroma(
         client=client,
         collection_name="langchain",
         embedding_function=Hashed(),
-        collection_configuration={"hnsw": {"space": "cosine"}},
+        collection_configuration=configuration,
     )
     texts = [f"page {n} about {'cats' if n % 2 else 'dogs'}" for n in range(20)]
     chain.add_documents(
@@ -138,7 +139,7 @@ def test_what_langchain_made_is_copied_exactly(client: Any, source: vk.VectorSto
 
 def test_what_llama_index_made_is_copied_exactly(client: Any, source: vk.VectorStore, target: vk.VectorStore) -> None:
     raw = client.create_collection("llama", embedding_function=None, configuration={"hnsw": {"space": "cosine"}})
-    index = ChromaVectorStore(chroma_collection=raw)
+    index: Any = ChromaVectorStore(chroma_collection=raw)
     vectors = Hashed().embed_documents([f"node {n}" for n in range(20)])
     index.add(
         [
