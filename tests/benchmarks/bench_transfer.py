@@ -57,10 +57,12 @@ def figures(folder: Path) -> Iterator[Figure]:
             pairs.append((seconds(lambda: vk.copy(source, target, collections=["docs"])), read))
         copied, read = median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
         yield Figure("chroma to postgres: copy, against reading", "rec/s", COUNT / copied, COUNT / read, goal=0.85)
-        verified = seconds(lambda: verify(source, target, collections=["docs"]))
-        yield Figure("chroma to postgres: verify, against copy", "rec/s", COUNT / verified, COUNT / copied, goal=0.5)
+        verified = seconds(lambda: verify(source, target, collections=["docs"], sample=0))
+        yield Figure(
+            "chroma to postgres: verify all records, against copy", "rec/s", COUNT / verified, COUNT / copied, goal=0.5
+        )
         again = seconds(lambda: vk.copy(source, target, collections=["docs"]))
-        yield Figure("chroma to postgres: copy again, against copy", "rec/s", COUNT / again, COUNT / copied, goal=1)
+        yield Figure("chroma to postgres: copy again, against copy", "rec/s", COUNT / again, COUNT / copied, goal=0.9)
     yield from memory(folder, target_url)
 
 

@@ -124,6 +124,6 @@ def _print_copied(copied: "Copied", skip_bad: Path | None) -> None:
         done = f"all {copied.count:,} records were there"
     out.print(f"[green]{escape(name)}[/]: {done}", soft_wrap=True)
     if copied.skipped:
-        out.print(f"  [red]{copied.skipped:,} records could not be copied[/]: see {escape(str(skip_bad))}")
+        out.print(f"  [red]{copied.skipped:,} record(s) could not be copied[/]: see {escape(str(skip_bad))}")
     for remark in copied.remarks:
         out.print(f"  [yellow]{escape(remark)}[/]", soft_wrap=True)
