@@ -151,6 +151,7 @@ class VectorBackend(Protocol):
         collection: CollectionInfo,
         *,
         where: Filter | None = None,
+        after: str | None = None,
         batch_size: int = 1000,
         include_embeddings: bool = False,
     ) -> Iterator[list[Record]]:
@@ -158,6 +159,13 @@ class VectorBackend(Protocol):
 
         Memory is bounded apart from the ids. Records written meanwhile may or may not be seen, none is seen twice
         (4.3). A stale collection raises when the first page is asked for.
+
+        Args:
+            collection: Where.
+            where: None matches everything.
+            after: Only records whose ids are greater, by code point; None: all. No such record need be there.
+            batch_size: The most records of a page.
+            include_embeddings: See `get`.
         """
         ...
 

@@ -213,12 +213,14 @@ class ChromaBackend:
         collection: CollectionInfo,
         *,
         where: Filter | None = None,
+        after: str | None = None,
         batch_size: int = 1000,
         include_embeddings: bool = False,
     ) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`."""
         table = self._table(collection)
-        for page in chunks(matching(table, None, where), batch_size):
+        ids = [id for id in matching(table, None, where) if after is None or id > after]
+        for page in chunks(ids, batch_size):
             yield records(page, table.read(page, embeddings=include_embeddings))
 
     def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:

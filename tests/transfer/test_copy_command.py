@@ -103,7 +103,9 @@ def test_mistakes_are_a_line_and_exit_code_2(kb: str, make_postgres: Callable[[]
 def test_what_cannot_be_copied_is_put_aside_and_exit_code_1(tmp_path: Path) -> None:
     client = chromadb.PersistentClient(str(tmp_path / "raw"), settings=Settings(anonymized_telemetry=False))
     raw = client.create_collection("my.docs", embedding_function=None)
-    raw.add(ids=["a", "b", "c"], embeddings=[[1.0, 2.0]] * 3, metadatas=[{"n": 1}, {"_vk": 1}, {"n": 3}])
+    raw.add(
+        ids=["a", "b", "c"], embeddings=np.ones((3, 2), dtype=np.float32), metadatas=[{"n": 1}, {"_vk": 1}, {"n": 3}]
+    )
     source, target, aside = f"chroma:{tmp_path / 'raw'}", f"chroma:{tmp_path / 'target'}", tmp_path / "bad.jsonl"
     refused = vectorkit("copy", source, target)
     assert refused.exit_code == 2

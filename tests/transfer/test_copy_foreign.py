@@ -128,9 +128,8 @@ def test_what_langchain_made_is_copied_exactly(client: Any, source: vk.VectorSto
     vk.copy(source, target)
     held = target.get_collection("langchain")
     assert held.info().metric == "cosine"
-    assert {record.id: (record.document, record.metadata) for record in held.get()} == {
-        f"doc-{n}": (text, {"source": f"{n}.pdf", "page": n}) for n, text in enumerate(texts)
-    }
+    found: dict[str, Any] = {record.id: (record.document, record.metadata) for record in held.get()}
+    assert found == {f"doc-{n}": (text, {"source": f"{n}.pdf", "page": n}) for n, text in enumerate(texts)}
     query = Hashed().embed_query("page 3 about cats")
     theirs = chain.similarity_search_by_vector(query, k=1, filter={"page": {"$gte": 3}})
     (ours,) = held.search(query, k=1, where={"page": {"$gte": 3}})

@@ -46,10 +46,7 @@ class StoreSource:
             assert isinstance(self.backend, ForeignCollections), "no other store has them"
             yield from self.backend.scan_foreign(name, after=after, batch_size=batch_size)
             return
-        for batch in self.backend.scan(info, batch_size=batch_size, include_embeddings=True):
-            later = batch if after is None else [record for record in batch if record.id > after]
-            if later:
-                yield later
+        yield from self.backend.scan(info, after=after, batch_size=batch_size, include_embeddings=True)
 
     def get(self, name: str, ids: list[str]) -> list[Record]:
         """See `Source.get`."""
