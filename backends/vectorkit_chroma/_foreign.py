@@ -62,7 +62,8 @@ def _named(connection: Connection, name: str) -> RawCollection:
 
 def _described(raw: RawCollection) -> ForeignCollection:
     configuration: Mapping[str, Any] = raw.configuration_json
-    space = (configuration.get("hnsw") or configuration.get("spann") or {}).get("space", "l2")
+    index: Mapping[str, Any] = configuration.get("hnsw") or configuration.get("spann") or {}
+    space: str = index.get("space", "l2")
     vectors = raw.get(limit=1, include=["embeddings"])["embeddings"]
     remarks = ["it was not made by vectorkit, so no identity of an embedder is stored with it"]
     if function := configuration.get("embedding_function"):

@@ -41,7 +41,7 @@ VALUES: list[Any] = [
 def records(count: int = 60, dimension: int = 5) -> list[vk.Record]:
     """Records with every kind of value, among them such whose ids sort otherwise in most collations."""
     random = np.random.default_rng(7)
-    found = []
+    found: list[vk.Record] = []
     for n in range(count):
         metadata = {"value": VALUES[n % len(VALUES)], "kéy \U0001f511": VALUES[(n * 7) % len(VALUES)], "n": n}
         found.append(

@@ -14,7 +14,9 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from llama_index.core.schema import TextNode
 from llama_index.core.vector_stores import VectorStoreQuery
-from llama_index.vector_stores.chroma import ChromaVectorStore
+from llama_index.vector_stores.chroma import (  # pyright: ignore[reportMissingTypeStubs]
+    ChromaVectorStore,
+)
 
 import vectorkit as vk
 from vectorkit.embedders import HashEmbedder
@@ -131,8 +133,9 @@ def test_what_langchain_made_is_copied_exactly(client: Any, source: vk.VectorSto
     found: dict[str, Any] = {record.id: (record.document, record.metadata) for record in held.get()}
     assert found == {f"doc-{n}": (text, {"source": f"{n}.pdf", "page": n}) for n, text in enumerate(texts)}
     query = Hashed().embed_query("page 3 about cats")
-    theirs = chain.similarity_search_by_vector(query, k=1, filter={"page": {"$gte": 3}})
-    (ours,) = held.search(query, k=1, where={"page": {"$gte": 3}})
+    where: Any = {"page": {"$gte": 3}}
+    theirs = chain.similarity_search_by_vector(query, k=1, filter=where)
+    (ours,) = held.search(query, k=1, where=where)
     assert (ours.document, ours.metadata) == (theirs[0].page_content, theirs[0].metadata)
 
 

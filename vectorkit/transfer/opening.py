@@ -1,7 +1,7 @@
 """From what a user names, a URL or a store, to a source or a target."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final, TypeAlias, TypeGuard
 
@@ -21,7 +21,7 @@ _SECRETS: Final = re.compile(r"(://[^:/@]*:).*(?=@)|(password=)[^&\s]+", re.IGNO
 
 
 @contextmanager
-def open_source(where: Place) -> Iterator[Source]:
+def open_source(where: Place) -> Generator[Source]:
     """Open a source for as long as the context lasts; a store or backend that is handed in stays open after it.
 
     Args:
@@ -40,7 +40,7 @@ def open_source(where: Place) -> Iterator[Source]:
 
 
 @contextmanager
-def open_target(where: Place) -> Iterator[Target]:
+def open_target(where: Place) -> Generator[Target]:
     """Open a target for as long as the context lasts; argument and errors as of `open_source`."""
     if _is_file(where):
         yield FileTarget(where)
@@ -54,7 +54,7 @@ def _is_file(where: Place) -> TypeGuard[str]:
 
 
 @contextmanager
-def _opened(where: Place) -> Iterator[tuple[VectorBackend, str]]:
+def _opened(where: Place) -> Generator[tuple[VectorBackend, str]]:
     if isinstance(where, VectorStore):
         where = where.backend
     if not isinstance(where, str):

@@ -1,7 +1,7 @@
 """Reading ahead: one thread takes from an iterator while the caller works on what came before."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from queue import Empty, Full, Queue
 from typing import Final, TypeVar
@@ -15,7 +15,7 @@ _TICK: Final = 0.1
 
 
 @contextmanager
-def reading_ahead(source: Iterable[T], ahead: int = 2) -> Iterator[Iterator[T]]:
+def reading_ahead(source: Iterable[T], ahead: int = 2) -> Generator[Iterator[T]]:
     """Iterate in another thread, so that reading and what the caller does overlap; the thread ends with the context.
 
     Args:
