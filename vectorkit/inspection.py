@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from vectorkit.errors import InvalidArgumentError
+from vectorkit.errors import InvalidArgumentError, UnsupportedError
+from vectorkit.protocol import MeasuredBackend
 from vectorkit.searching import Searching, Where, as_filter
-from vectorkit.types import Explanation, FloatArray, Hit, Metric, Record, Vector
+from vectorkit.types import Explanation, FloatArray, Hit, Metric, Record, Storage, Vector
 from vectorkit.validation import check_between, check_flag
 
 __all__ = ["InspectionMethods", "Recall"]
@@ -43,7 +44,17 @@ class Recall:
 
 
 class InspectionMethods(Searching):
-    """Looking at how a collection is searched."""
+    """Looking at how a collection is stored and searched."""
+
+    def storage(self) -> Storage:
+        """Return how many bytes the collection takes, and how far its vector index is.
+
+        Raises:
+            UnsupportedError: The backend does not say.
+        """
+        if not isinstance(self._backend, MeasuredBackend):
+            raise UnsupportedError(f"{self._backend.name} does not say how many bytes a collection takes")
+        return self._backend.measure_storage(self._info)
 
     def explain(
         self,
