@@ -10,6 +10,7 @@ from vectorkit.cli._common import Commands, out
 from vectorkit.cli._conformance import conformance
 from vectorkit.cli._evaluate import evaluate
 from vectorkit.cli._info import info
+from vectorkit.cli._ingest import ingest
 from vectorkit.cli._search import search
 
 __all__ = ["app"]
@@ -37,7 +38,7 @@ def vectorkit(
 
 
 _PANELS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
-    "Look, fill, search": (info, search),
+    "Look, fill, search": (info, ingest, search),
     "Measure and check": (evaluate, conformance),
 }
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vectorkit.cli._common import out
-from vectorkit.cli._shown import AsJson, Url, excerpt, size_text
+from vectorkit.cli._shown import AsJson, Url, check_there, excerpt, size_text
 
 if TYPE_CHECKING:
     from vectorkit.protocol import VectorBackend
@@ -35,6 +35,7 @@ def info(url: Url, as_json: AsJson = False) -> None:
     """
     from vectorkit.transfer.opening import open_source
 
+    check_there(url)
     with open_source(url) as source:
         backend = _backend(source)
         found: dict[str, Any] = {

@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from vectorkit.cli._common import out
-from vectorkit.cli._shown import AsJson, CollectionName, Url, excerpt, filter_of
+from vectorkit.cli._shown import AsJson, CollectionName, Url, check_there, excerpt, filter_of
 
 if TYPE_CHECKING:
     from vectorkit.store import VectorStore
@@ -18,16 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["search"]
 
-_DOCUMENT = 240  # characters of a document that are shown; JSON has all of it
-_METADATA = 160
+_DOCUMENT: Final = 240  # characters of a document that are shown; JSON has all of it
+_METADATA: Final = 160
 
 
-class Mode(StrEnum):
-    """What a search ranks by."""
-
-    vector = "vector"
-    text = "text"
-    hybrid = "hybrid"
+Mode: TypeAlias = Literal["vector", "text", "hybrid"]
 
 
 def search(
@@ -37,7 +31,7 @@ def search(
     where: Annotated[str | None, typer.Option(help="A filter on metadata, as a JSON object.")] = None,
     mode: Annotated[
         Mode, typer.Option(help="Rank by vectors, by words (needs a text index, no model), or by both.")
-    ] = Mode.vector,
+    ] = "vector",
     k: Annotated[int, typer.Option("-k", min=0, help="How many hits.")] = 10,
     model: Annotated[
         str | None,
@@ -55,6 +49,7 @@ def search(
     """
     from vectorkit.store import connect
 
+    check_there(url)
     condition = filter_of(where)
     with connect(url) as store:
         hits = _found(store, collection, query, k, condition, mode, model)
@@ -72,19 +67,19 @@ def _found(
     from vectorkit.errors import EmbeddingError
 
     docs = store.get_collection(name)
-    if mode is Mode.text:
+    if mode == "text":
         return docs.search(query, k, where=where, mode="text")
     identity = docs.info().spec.embedder
     if identity is not None:
         docs = store.get_collection(name, embedder=embedder_of(identity, model=model))
-        return docs.search(query, k, where=where, mode=mode.value)
+        return docs.search(query, k, where=where, mode=mode)
     if model is None:
         raise EmbeddingError(
             f"collection {name!r} was made without an embedder, so it is not known which model its vectors are from; "
             "say which with --model, or search by words with --mode text"
         )
     vector = SentenceTransformerEmbedder(model).embed_query(query)
-    if mode is Mode.hybrid:
+    if mode == "hybrid":
         return docs.search(query, k, where=where, mode="hybrid", vector=vector)
     return docs.search(vector, k, where=where)
 

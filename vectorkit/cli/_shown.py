@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from vectorkit._narrow import is_mapping
-from vectorkit.errors import InvalidFilterError
+from vectorkit.errors import InvalidArgumentError, InvalidFilterError
 from vectorkit.registry import schemes
 
-__all__ = ["AsJson", "CollectionName", "Url", "excerpt", "filter_of", "size_text"]
+__all__ = ["AsJson", "CollectionName", "Url", "check_there", "excerpt", "filter_of", "size_text"]
 
 
 def _complete_url(incomplete: str) -> list[str]:
@@ -22,7 +23,19 @@ Url = Annotated[str, typer.Argument(help="The URL of a store.", autocompletion=_
 CollectionName = Annotated[str, typer.Argument(help="The name of a collection.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
+_BY_PATH: Final = ("chroma", "postgresql+embedded")
 _UNITS: Final = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def check_there(url: str) -> None:
+    """Keep a command that only reads from making an empty store of a path that was mistyped.
+
+    Raises:
+        InvalidArgumentError: The URL names a path, and there is nothing.
+    """
+    scheme, _, path = url.partition(":")
+    if scheme in _BY_PATH and path and not Path(path).exists():
+        raise InvalidArgumentError(f"there is no store at {path}: check the path; ingest makes a new one")
 
 
 def excerpt(text: str, limit: int) -> str:
