@@ -6,11 +6,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from vectorkit.cli._bench import bench
 from vectorkit.cli._common import Commands, out
 from vectorkit.cli._conformance import conformance
 from vectorkit.cli._evaluate import evaluate
 from vectorkit.cli._info import info
 from vectorkit.cli._ingest import ingest
+from vectorkit.cli._recall import recall
 from vectorkit.cli._search import search
 
 __all__ = ["app"]
@@ -39,7 +41,7 @@ def vectorkit(
 
 _PANELS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
     "Look, fill, search": (info, ingest, search),
-    "Measure and check": (evaluate, conformance),
+    "Measure": (recall, bench, evaluate, conformance),
 }
 
 for panel, commands in _PANELS.items():
