@@ -38,8 +38,8 @@ _ROWS_PER_LIST: Final = 50
 _BATCH: Final = 2000  # records that are made and written at once
 _WARM: Final = 20  # queries that are asked before the clock is started
 _PER_CLUSTER: Final = 100  # records
-_SPREAD: Final = 0.5
-"""Of the records of a cluster about its centre, in each dimension; the centres' own is 1."""
+_DIRECTIONS: Final = 32
+"""In which clustered vectors differ, as embeddings differ in far fewer than they have dimensions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,8 @@ def run(
 
     The vectors are normally distributed, in every direction alike: the hardest case for an index, as everything is
     about equally far from everything else. `clustered=True` puts a hundred about each of as many centres as that takes,
-    which is nearer to what embedding models make. Queries are drawn as the records are. IVFFlat has as many lists as
-    the square root of `count`, HNSW the settings that collections have by default.
+    all within 32 directions, which is nearer to what embedding models make. Queries are drawn as the records are.
+    IVFFlat has as many lists as the square root of `count`, HNSW the settings that collections have by default.
 
     The records are in a collection of their own, `bench-…`, which is dropped at the end, whatever happens.
 
@@ -176,11 +176,13 @@ class _Data:
 
     def __init__(self, count: int, dimension: int, kind: str, seed: int) -> None:
         self._count, self._dimension = count, dimension
-        records, queries = np.random.default_rng(seed).spawn(2)
+        records, queries, shape = np.random.default_rng(seed).spawn(3)
         self._random: dict[_What, np.random.Generator] = {"records": records, "queries": queries}
         self._centres: FloatArray | None = None
         if kind == "clustered":
-            self._centres = self._normal("records", -(-count // _PER_CLUSTER))
+            directions = min(_DIRECTIONS, dimension)
+            self._centres = _normal(shape, -(-count // _PER_CLUSTER), directions)
+            self._directions = _normal(shape, directions, dimension)
 
     def batches(self) -> Iterator[tuple[list[str], FloatArray]]:
         for start in range(0, self._count, _BATCH):
@@ -188,15 +190,16 @@ class _Data:
             yield ids, self.vectors(len(ids), "records")
 
     def vectors(self, count: int, what: _What) -> FloatArray:
-        drawn = self._normal(what, count)
+        random = self._random[what]
         if self._centres is None:
-            return drawn
-        chosen = self._random[what].integers(len(self._centres), size=count)
-        placed: FloatArray = self._centres[chosen] + np.float32(_SPREAD) * drawn
-        return placed
+            return _normal(random, count, self._dimension)
+        chosen = random.integers(len(self._centres), size=count)
+        placed: FloatArray = self._centres[chosen] + _normal(random, count, self._centres.shape[1])
+        return placed @ self._directions
 
-    def _normal(self, what: _What, count: int) -> FloatArray:
-        return self._random[what].standard_normal((count, self._dimension), dtype=np.float32)
+
+def _normal(random: np.random.Generator, count: int, dimension: int) -> FloatArray:
+    return random.standard_normal((count, dimension), dtype=np.float32)
 
 
 class _Measuring:

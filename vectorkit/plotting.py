@@ -56,7 +56,9 @@ def draw(found: Benchmark, file: Path) -> None:
         varied = f" over {points[0].setting}" if points[0].setting else ""
         axes.errorbar(times, recalls, xerr=later, fmt="none", ecolor=colour, alpha=0.35, capsize=2, linewidth=1)
         size = 14 if kind == "none" else 7
-        axes.plot(times, recalls, color=colour, marker=marker, markersize=size, label=f"{title}{varied}", zorder=3)
+        line = "-" if len(points) > 1 else "none"
+        style = {"color": colour, "linestyle": line, "marker": marker, "markersize": size, "zorder": 3}
+        axes.plot(times, recalls, label=f"{title}{varied}", **style)
         for point in points:
             if point.value is not None:
                 above = kind == "hnsw"
@@ -72,9 +74,12 @@ def draw(found: Benchmark, file: Path) -> None:
     axes.set_xscale("log")
     for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         which(ticker.FuncFormatter(_plain))
-    axes.xaxis.set_major_locator(ticker.LogLocator(base=10, subs=(1, 2, 5)))
+    axes.xaxis.set_major_locator(ticker.LogLocator(base=10, subs=(1, 1.5, 2, 3, 5, 7)))
     axes.xaxis.set_minor_locator(ticker.NullLocator())
-    axes.set_ylim(min(0.9, *(point.recall for point in found.points)) - 0.05, 1.05)
+    limits = min(0.9, *(point.recall for point in found.points)) - 0.05, 1.04
+    axes.set_ylim(limits)
+    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1.0])
+    axes.set_ylim(limits)  # which ticks beyond it have widened
     axes.set_xlabel("latency of a query [ms], median, with a line to the 95th percentile (logarithmic)")
     axes.set_ylabel(f"recall@{K} against exact search")
     axes.set_title(
@@ -83,7 +88,7 @@ def draw(found: Benchmark, file: Path) -> None:
         fontsize=11,
     )
     axes.grid(which="both", alpha=0.25)
-    axes.legend(loc="lower right")
+    axes.legend(loc="best")
     try:
         figure.savefig(file)
     except OSError as error:
