@@ -76,7 +76,8 @@ def draw(found: Benchmark, file: Path) -> None:
         which(ticker.FuncFormatter(_plain))
     axes.xaxis.set_major_locator(ticker.LogLocator(base=10, subs=(1, 1.5, 2, 3, 5, 7)))
     axes.xaxis.set_minor_locator(ticker.NullLocator())
-    limits = min(0.9, *(point.recall for point in found.points)) - 0.05, 1.04
+    lowest = min(0.95, *(point.recall for point in found.points))
+    limits = lowest - 0.1 * (1.0 - lowest), 1.0 + 0.1 * (1.0 - lowest)
     axes.set_ylim(limits)
     axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1.0])
     axes.set_ylim(limits)  # which ticks beyond it have widened
@@ -88,7 +89,7 @@ def draw(found: Benchmark, file: Path) -> None:
         fontsize=11,
     )
     axes.grid(which="both", alpha=0.25)
-    axes.legend(loc="best")
+    axes.legend(loc="lower right")
     try:
         figure.savefig(file)
     except OSError as error:
