@@ -14,10 +14,9 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from click.testing import Result
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from vectorkit.cli import app
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from click.testing import Result
+from typer.testing import Result
 
 import vectorkit as vk
 from vectorkit.embedders import HashEmbedder

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
+from typer.testing import Result
 
 import vectorkit as vk
 from vectorkit.embedders import HashEmbedder, OpenAIEmbedder, SentenceTransformerEmbedder

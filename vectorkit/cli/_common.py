@@ -1,5 +1,6 @@
 """What the commands share: the terminal, and what becomes of a mistake."""
 
+import logging
 import warnings
 from typing import Any, TextIO
 
@@ -21,6 +22,8 @@ class Commands(TyperGroup):
     """A mistake of the user's is a line and exit code 2, no traceback; Ctrl-C is 130, as in a shell."""
 
     def invoke(self, ctx: Any) -> Any:
+        # What libraries log of a connection that Ctrl-C cut off says nothing to whoever typed a command.
+        logging.getLogger().addHandler(logging.NullHandler())
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _show_warning
