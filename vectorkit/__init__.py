@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from vectorkit.indexes import HNSW, IndexProgress, IVFFlat
     from vectorkit.inspection import Recall
     from vectorkit.memory import MemoryBackend
-    from vectorkit.protocol import Embedder, IndexedBackend, TextSearchBackend, VectorBackend
+    from vectorkit.progress import Ingested
+    from vectorkit.protocol import Embedder, IndexedBackend, ReplacingBackend, TextSearchBackend, VectorBackend
     from vectorkit.reranking import Reranker, diversify, rerank
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.types import (
@@ -94,6 +95,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "IVFFlat",
     "IndexProgress",
     "IndexedBackend",
+    "Ingested",
     "InvalidArgumentError",
     "InvalidFilterError",
     "InvalidIdError",
@@ -111,6 +113,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "Recall",
     "Record",
     "RecordNotFoundError",
+    "ReplacingBackend",
     "Reranker",
     "RerankingError",
     "TextSearchBackend",
@@ -156,6 +159,7 @@ _MODULES = {
     "Metadata": "vectorkit.types",
     "IndexProgress": "vectorkit.indexes",
     "IndexedBackend": "vectorkit.protocol",
+    "Ingested": "vectorkit.progress",
     "InvalidArgumentError": "vectorkit.errors",
     "InvalidFilterError": "vectorkit.errors",
     "InvalidIdError": "vectorkit.errors",
@@ -171,6 +175,7 @@ _MODULES = {
     "Recall": "vectorkit.inspection",
     "Record": "vectorkit.types",
     "RecordNotFoundError": "vectorkit.errors",
+    "ReplacingBackend": "vectorkit.protocol",
     "Reranker": "vectorkit.reranking",
     "RerankingError": "vectorkit.errors",
     "TextSearchBackend": "vectorkit.protocol",

@@ -7,10 +7,11 @@ from typing import Any, TypeAlias
 from numpy.typing import NDArray
 
 from vectorkit.errors import InvalidArgumentError
-from vectorkit.inspection import InspectionMethods
+from vectorkit.ingest import as_batch_size
 from vectorkit.intake import spooled
 from vectorkit.metadata import as_metadata
 from vectorkit.protocol import Embedder
+from vectorkit.reembed import Reembedding
 from vectorkit.searching import Where, as_count, as_filter
 from vectorkit.types import Batch, CollectionInfo, Json, Patch, Record, Vector
 from vectorkit.validation import as_list, check_flag, check_id
@@ -21,7 +22,7 @@ Vectors: TypeAlias = Sequence[Vector | None] | NDArray[Any]
 """One vector a record, as a 2-d array or row by row; None for one that is to be embedded."""
 
 
-class Collection(InspectionMethods):
+class Collection(Reembedding):
     """Records of one dimension and metric; made by `VectorStore`.
 
     Every method may raise `CollectionNotFoundError`, when this very collection was dropped, and `BackendError`.
@@ -180,9 +181,7 @@ class Collection(InspectionMethods):
             InvalidArgumentError: `batch_size` is not an int >= 1.
         """
         tree = as_filter(where, where_document)
-        batch_size = as_count(batch_size, "batch_size")
-        if batch_size < 1:
-            raise InvalidArgumentError("batch_size is an int >= 1, not 0")
+        batch_size = as_batch_size(batch_size)
         check_flag(include_embeddings, "include_embeddings")
         pages = self._backend.scan(self._info, where=tree, batch_size=batch_size, include_embeddings=include_embeddings)
         return (record for page in pages for record in page)

@@ -122,7 +122,15 @@ class PartialWriteError(VectorKitError):
 
 
 class EmbeddingError(VectorKitError):
-    """An embedder failed or returned something that is no embedding, or there is none where one is needed."""
+    """An embedder failed or returned something that is no embedding, or there is none where one is needed.
+
+    Attributes:
+        index: Which of the texts given to the embedder is at fault, from 0, where the embedder knows.
+    """
+
+    def __init__(self, message: str, *, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index
 
 
 class RerankingError(VectorKitError):

@@ -19,9 +19,9 @@ from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 from vectorkit._narrow import is_dict
+from vectorkit.embedding import embed_query
 from vectorkit.errors import InvalidArgumentError
 from vectorkit.fusion import Fusion
-from vectorkit.intake import call_embedder
 from vectorkit.protocol import Embedder
 from vectorkit.searching import Mode
 from vectorkit.store import VectorStore
@@ -144,7 +144,7 @@ def evaluate(
     docs = store.create_collection(name, embedder=embedder, text_index=True, language=language)
     try:
         docs.add(ids=list(dataset.documents), documents=list(dataset.documents.values()))
-        vectors: list[Any] = [call_embedder(embedder.embed_query, text) for text in texts]
+        vectors = [embed_query(embedder, docs.info().spec, text)[0] for text in texts]
         for done, way in enumerate(ways):
             if on_search is not None:
                 on_search(done, len(ways))

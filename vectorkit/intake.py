@@ -5,21 +5,17 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import uuid4
 
 import numpy as np
 
 from vectorkit._narrow import is_array, is_iterable, is_sequence
-from vectorkit.errors import (
-    EmbeddingError,
-    InvalidArgumentError,
-    InvalidVectorError,
-    VectorKitError,
-)
+from vectorkit.embedding import embed_documents, embed_query
+from vectorkit.errors import EmbeddingError, InvalidArgumentError, InvalidVectorError
 from vectorkit.metadata import as_metadata
 from vectorkit.protocol import Embedder
-from vectorkit.types import Batch, CollectionSpec, FloatArray, Metadata, Patch, Record
+from vectorkit.types import Batch, CollectionSpec, FloatArray, Metadata, Patch, Record, Vector
 from vectorkit.validation import (
     as_list,
     check_document,
@@ -133,11 +129,35 @@ class Intake:
                     f"a text query needs an embedder, and collection {self.spec.name!r} was opened without one: "
                     "pass embedder= to get_collection, or search with a vector"
                 )
-            vector = call_embedder(self.embedder.embed_query, query)
-            vectors = self._embedded([vector], 1, lambda _: "the embedding of the query")
+            vectors = embed_query(self.embedder, self.spec, query)
         else:
             vectors = as_vectors([query], self.spec.dimension, self.spec.metric, lambda _: "the query vector")
         return vectors.reshape(-1)
+
+    def checked(self, records: Sequence[object]) -> list[Record]:
+        """Records that are to be written, as copies of their own, checked but for their vectors and repeated ids.
+
+        Raises:
+            InvalidArgumentError: Or one of its subclasses, for the record that breaks the contract.
+        """
+        ids, documents, embeddings, metadatas = _columns(records)
+        names = [check_id(id) for id in ids]
+        texts, metas = self._documents(documents, names), self._metadatas(metadatas, names)
+        return [
+            Record(name, text, vector, meta)
+            for name, text, vector, meta in zip(names, texts, embeddings, metas, strict=True)
+        ]
+
+    def embedded(self, records: Sequence[Record]) -> Batch:
+        """One batch of checked records, none of them twice, with their vectors checked or made.
+
+        Raises:
+            InvalidVectorError: One is not allowed, or there is neither a vector nor a document to embed.
+            EmbeddingError: A document could not be embedded; the message says of which record.
+        """
+        ids, documents = [record.id for record in records], [record.document for record in records]
+        vectors = self._vectors([record.embedding for record in records], documents, ids)
+        return Batch(ids, documents, vectors, [record.metadata for record in records])
 
     def _whole(self, ids: object, documents: object, embeddings: object, metadatas: object) -> list[Batch]:
         given = {"documents": documents, "embeddings": embeddings, "metadatas": metadatas}
@@ -161,10 +181,11 @@ class Intake:
     def _stream(self, records: Iterator[object]) -> Iterator[Batch]:
         seen: set[str] = set()
         while chunk := list(islice(records, _STREAM_BATCH)):
-            (batch,) = self._whole(*_columns(chunk))
-            check_unique([*batch.ids, *seen.intersection(batch.ids)])
-            seen.update(batch.ids)
-            yield batch
+            checked = self.checked(chunk)
+            ids = [record.id for record in checked]
+            check_unique([*ids, *seen.intersection(ids)])
+            seen.update(ids)
+            yield self.embedded(checked)
 
     def _documents(self, documents: object, ids: list[str]) -> list[str | None]:
         column = _sized(as_list(documents, "documents"), "documents", ids)
@@ -204,14 +225,7 @@ class Intake:
                 f"record {ids[0]!r} has no embedding, and collection {self.spec.name!r} was opened without an embedder "
                 "that could make one: give embeddings=, or pass embedder= when opening the collection"
             )
-        vectors = call_embedder(self.embedder.embed_documents, texts)
-        return self._embedded(vectors, len(texts), lambda index: f"the embedding made for record {ids[index]!r}")
-
-    def _embedded(self, vectors: object, count: int, what: Callable[[int], str]) -> FloatArray:
-        array = as_vectors(vectors, self.spec.dimension, self.spec.metric, what, error=EmbeddingError)
-        if len(array) != count:
-            raise EmbeddingError(f"the embedder returned {len(array):,} vectors for {count:,} texts")
-        return array
+        return embed_documents(self.embedder, self.spec, texts, ids)
 
 
 @contextmanager
@@ -230,11 +244,11 @@ def spooled(batches: Iterable[Batch]) -> Generator[Iterator[Batch]]:
         yield (pickle.load(file) for _ in range(count))
 
 
-def _columns(records: Sequence[object]) -> tuple[list[object], list[object], list[object], list[object]]:
-    for record in records:
-        if not isinstance(record, Record):
-            raise InvalidArgumentError(f"records holds Record objects, not {type(record).__name__}")
-    rows = cast("Sequence[Record]", records)
+def _columns(records: Sequence[object]) -> tuple[list[object], list[object], list[Vector | None], list[object]]:
+    rows = [row for row in records if isinstance(row, Record)]
+    if len(rows) < len(records):
+        other = next(row for row in records if not isinstance(row, Record))
+        raise InvalidArgumentError(f"records holds Record objects, not {type(other).__name__}")
     return (
         [row.id for row in rows],
         [row.document for row in rows],
@@ -281,13 +295,3 @@ def _sized(column: Any, what: str, ids: Sequence[str]) -> Any:
 
 def _pick(column: Sequence[Any], rows: Sequence[int]) -> list[Any]:
     return [column[row] for row in rows]
-
-
-def call_embedder(embed: Any, argument: Any) -> object:
-    """Call an embedder; whatever it raises that is not ours becomes an `EmbeddingError` (rule 8.2)."""
-    try:
-        return embed(argument)
-    except VectorKitError:
-        raise
-    except Exception as error:
-        raise EmbeddingError(f"the embedder failed: {type(error).__name__}: {error}") from error

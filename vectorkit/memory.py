@@ -106,6 +106,16 @@ class MemoryBackend:
             self._named(name)
             del self._stored[name]
 
+    def replace_collection(self, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
+        """See `ReplacingBackend.replace_collection`."""
+        with self._lock:
+            self._live(old)
+            stored = self._live(new)
+            del self._stored[new.name]
+            stored.info = replace(stored.info, spec=replace(stored.info.spec, name=old.name))
+            self._stored[old.name] = stored
+            return stored.info
+
     def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """See `VectorBackend.add`."""
         new = rows_of(batches)

@@ -1,4 +1,4 @@
-"""The seams: `VectorBackend`, `IndexedBackend` and `TextSearchBackend` for stores; `Embedder` for vectors of texts.
+"""The seams: `VectorBackend` and what a store may have besides it, and `Embedder`, for vectors of texts.
 
 The facade (`vectorkit.store`) checks every argument, embeds, parses filters and applies `min_score`; what arrives
 here is valid. What a method promises is in its docstring; the numbers are rules of the contract. Every method may
@@ -27,7 +27,7 @@ from vectorkit.types import (
     Record,
 )
 
-__all__ = ["Embedder", "IndexedBackend", "TextSearchBackend", "VectorBackend"]
+__all__ = ["Embedder", "IndexedBackend", "ReplacingBackend", "TextSearchBackend", "VectorBackend"]
 
 
 @runtime_checkable
@@ -195,6 +195,29 @@ class VectorBackend(Protocol):
 
     def close(self) -> None:
         """Release what the backend holds; calling it again does nothing. Other methods then raise `BackendError`."""
+        ...
+
+
+@runtime_checkable
+class ReplacingBackend(VectorBackend, Protocol):
+    """A store that can put one collection in the place of another. What lacks the method implements nothing."""
+
+    def replace_collection(self, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
+        """Give one collection the name of another, which is dropped (1.7).
+
+        All or nothing: if the process dies meanwhile, the name has either the old collection or the new one, whole,
+        when the store is opened again. Handles of both are stale afterwards.
+
+        Args:
+            old: The collection that is dropped.
+            new: The one that takes its name; another one.
+
+        Returns:
+            The new one under that name, with its own settings, records and generation.
+
+        Raises:
+            CollectionNotFoundError: One of the two is gone; the other one is as it was.
+        """
         ...
 
 
@@ -388,7 +411,7 @@ class Embedder(Protocol):
             float32 array of shape `(len(texts), dimension)`, in the order of the texts.
 
         Raises:
-            EmbeddingError: A text cannot be embedded; the message says which and why.
+            EmbeddingError: A text cannot be embedded; the message says why, and `index` which.
         """
         ...
 

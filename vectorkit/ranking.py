@@ -17,6 +17,9 @@ __all__ = ["EXACT_LIMIT", "Ranked", "float32_error", "measure", "rank"]
 EXACT_LIMIT: Final = 2000
 """A search whose filter leaves at most this many records is exact by default (rule 6.7)."""
 
+_SORTED: Final = 100
+"""Up to so many candidates are sorted without leaving out first what is too far."""
+
 _CHUNK: Final = 4096
 """Rows widened to float64 at once: bounds the memory of a scan over everything."""
 
@@ -49,6 +52,8 @@ def measure(metric: Metric, query: FloatArray, vectors: FloatArray) -> tuple[NDA
         neighbours: sums run along rows, as BLAS (`vectors @ query`) does not promise.
     """
     wide = query.astype(np.float64)
+    if len(vectors) <= _CHUNK:
+        return _measure(metric, wide, vectors.astype(np.float64))
     distances = np.empty(len(vectors))
     scores = np.empty(len(vectors))
     for start in range(0, len(vectors), _CHUNK):
@@ -68,7 +73,7 @@ def _measure(
         return -products, products
     # One root over the product, not two: cos of parallel vectors of small integers is then 1.0 exactly, and they tie.
     cosines = products / np.sqrt(np.square(vectors).sum(axis=1) * np.square(query).sum())
-    cosines = np.clip(cosines, -1.0, 1.0)
+    cosines = np.minimum(np.maximum(cosines, -1.0), 1.0)  # a third of the time of np.clip on a few rows
     return 1.0 - cosines, cosines
 
 
@@ -84,11 +89,12 @@ def rank(metric: Metric, query: FloatArray, ids: Sequence[str], vectors: FloatAr
     """
     distances, scores = measure(metric, query, vectors)
     rows: list[int] = list(range(len(distances)))
-    if k < len(rows):
+    if k < len(rows) and len(rows) > _SORTED:
         within = distances <= np.partition(distances, k - 1)[k - 1] if k else np.zeros(len(rows), dtype=bool)
         rows = np.flatnonzero(within).tolist()
-    best = sorted((float(distances[row]), ids[row], row) for row in rows)[:k]
-    return [Ranked(row, distance, float(scores[row])) for distance, _, row in best]
+    best = sorted(zip(distances[rows].tolist(), (ids[row] for row in rows), rows, strict=True))[:k]
+    marks: list[float] = scores[[row for _, _, row in best]].tolist() if best else []
+    return [Ranked(row, distance, score) for (distance, _, row), score in zip(best, marks, strict=True)]
 
 
 def float32_error(metric: Metric, query: FloatArray, largest_norm: float) -> float:

@@ -6,11 +6,12 @@ from typing import Self
 
 from vectorkit import registry, text
 from vectorkit.collection import Collection
+from vectorkit.columns import Columns, as_columns
+from vectorkit.embedding import identity_of
 from vectorkit.errors import (
     CollectionExistsError,
     CollectionMismatchError,
     CollectionNotFoundError,
-    EmbeddingError,
     InvalidArgumentError,
 )
 from vectorkit.indexes import IndexChoice, as_index, check_metric
@@ -86,6 +87,7 @@ class VectorStore:
         index: IndexChoice = "hnsw",
         text_index: bool = False,
         language: str = "english",
+        columns: Columns | None = None,
     ) -> "Collection":
         """Create a collection.
 
@@ -98,6 +100,10 @@ class VectorStore:
                 compares all records in every search takes any of them; its results are those of the best.
             text_index: Whether to index the words of the documents too, for text and hybrid search.
             language: Language of the text index, one of `vectorkit.text.LANGUAGES`; `"none"` for any.
+            columns: Metadata keys that filters often name, with the type their values mostly have (`int`, `float`,
+                `str`, `bool`, or `datetime.date` for strings like `"2024-12-31"`). Postgres keeps them in indexed
+                columns besides. They change no result, also where a value is of another type, and other stores have
+                nothing to do. A key has at most 63 bytes, and is not `id`, `document`, `metadata` or `embedding`.
 
         Raises:
             InvalidNameError: The name is not allowed.
@@ -111,10 +117,11 @@ class VectorStore:
             name=check_name(name),
             metric=as_metric(metric),
             dimension=_dimension(dimension, embedder),
-            embedder=None if embedder is None else _identity(embedder),
+            embedder=None if embedder is None else identity_of(embedder),
             index=as_index(index),
             text_index=check_flag(text_index, "text_index"),
             language=text.check_language(language),
+            columns=as_columns(columns),
         )
         check_metric(spec.index, spec.metric)
         if spec.text_index and self._backend.capabilities.text_search:
@@ -145,12 +152,13 @@ class VectorStore:
         index: IndexChoice = "hnsw",
         text_index: bool = False,
         language: str | None = None,
+        columns: Columns | None = None,
     ) -> "Collection":
         """Open a collection, or create it if there is none; arguments as in `create_collection`.
 
         Raises:
             CollectionMismatchError: It exists, and an argument that was given (metric, dimension, embedder,
-                language) differs from what it was created with. Index settings are not compared.
+                language) differs from what it was created with. Index settings and columns are not compared.
             InvalidArgumentError: As in `create_collection`.
         """
         given = {
@@ -170,6 +178,7 @@ class VectorStore:
                     index=index,
                     text_index=text_index,
                     language=language or "english",
+                    columns=columns,
                 )
             except CollectionExistsError:  # another process was faster
                 collection = self._opened(name, embedder)
@@ -207,23 +216,12 @@ class VectorStore:
     def _opened(self, name: str, embedder: Embedder | None) -> "Collection":
         info = self._backend.open_collection(check_name(name))
         if embedder is not None:
-            _check_embedder(info, _identity(embedder))
+            _check_embedder(info, identity_of(embedder))
         return Collection(self._backend, info, embedder)
 
 
-def _identity(embedder: Embedder) -> EmbedderIdentity:
-    if not isinstance(embedder, Embedder):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError(
-            f"{type(embedder).__name__} is no embedder: it needs identity, embed_documents and embed_query"
-        )
-    identity = embedder.identity
-    if not isinstance(identity, EmbedderIdentity):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise EmbeddingError(f"the embedder's identity is an EmbedderIdentity, not {type(identity).__name__}")
-    return identity
-
-
 def _dimension(dimension: int | None, embedder: Embedder | None) -> int:
-    made = None if embedder is None else check_dimension(_identity(embedder).dimension)
+    made = None if embedder is None else check_dimension(identity_of(embedder).dimension)
     if dimension is None:
         if made is None:
             raise InvalidArgumentError("the dimension is not known: give embedder= or dimension=")
@@ -239,12 +237,14 @@ def _check_embedder(info: CollectionInfo, given: EmbedderIdentity) -> None:
     if stored is None:
         raise CollectionMismatchError(
             f"collection {info.name!r} was created without an embedder, so its vectors cannot be known to come from "
-            f"{given.model!r}; open it without embedder= and search with vectors, or fill a new collection"
+            f"{given.model!r}; open it without embedder= and search with vectors, or have its documents embedded: "
+            f"get_collection({info.name!r}).reembed(embedder)"
         )
     if stored != given:
         raise CollectionMismatchError(
             f"collection {info.name!r} was created with embedder {_named(stored)}, not {_named(given)}: their vectors "
-            "do not compare; open it with the former, or embed its documents anew into another collection"
+            f"do not compare; open it with the former, or embed its documents anew: "
+            f"get_collection({info.name!r}).reembed(embedder)"
         )
     if stored.revision and given.revision and stored.revision != given.revision:
         warnings.warn(

@@ -16,6 +16,7 @@ __all__ = [
     "Capabilities",
     "CollectionInfo",
     "CollectionSpec",
+    "ColumnType",
     "EmbedderIdentity",
     "Explanation",
     "FloatArray",
@@ -34,6 +35,9 @@ Metric: TypeAlias = Literal["cosine", "l2", "ip"]
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 """Any JSON value, in Python's types."""
+
+ColumnType: TypeAlias = Literal["int", "float", "str", "bool", "date"]
+"""The type of a typed column, as it is stored with a collection; `vectorkit.columns` has what a caller gives."""
 
 Metadata: TypeAlias = dict[str, Json]
 
@@ -123,6 +127,8 @@ class CollectionSpec:
             so compares them anyway, has nothing to choose.
         text_index: Whether there is a text index.
         language: Language of the text analysis, one of `vectorkit.text.LANGUAGES`.
+        columns: Metadata keys to keep in typed columns too, for speed and for plain SQL. They change no result: a
+            backend that has no columns has nothing to do, and need not store them.
     """
 
     name: str
@@ -132,6 +138,7 @@ class CollectionSpec:
     index: Index | None = field(default_factory=HNSW)
     text_index: bool = False
     language: str = "english"
+    columns: Mapping[str, ColumnType] = field(default_factory=dict[str, ColumnType], hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import chromadb
 from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT
+from chromadb.errors import NotFoundError
 
 from vectorkit.errors import BackendError, CollectionExistsError, InvalidArgumentError
 from vectorkit.filters import Filter
@@ -29,6 +30,7 @@ from vectorkit_chroma._errors import mapped
 from vectorkit_chroma._found import Selection, chunks
 from vectorkit_chroma._open import connect, use_client
 from vectorkit_chroma._reading import matching, records
+from vectorkit_chroma._replace import finish_all, put_in_place
 from vectorkit_chroma._table import Table, gone
 
 __all__ = ["ChromaBackend"]
@@ -102,6 +104,7 @@ class ChromaBackend:
         """See `VectorBackend.create_collection`."""
         connection = self._open()
         with connection.lock, mapped("creating", f"collection {spec.name!r} in {connection.place}"):
+            finish_all(connection.client)
             raw = connection.client.create_collection(
                 spec.name,
                 configuration=configuration(spec),
@@ -125,6 +128,8 @@ class ChromaBackend:
         """See `VectorBackend.list_collections`."""
         connection = self._open()
         with mapped("listing", f"the collections of {connection.place}"):
+            with connection.lock:
+                finish_all(connection.client)
             return [info_of(raw) for raw in listed(connection.client)]
 
     def drop_collection(self, name: str) -> None:
@@ -137,8 +142,24 @@ class ChromaBackend:
         with connection.lock:
             info = info_of(self._named(name))
             with mapped("dropping", f"collection {name!r} of {connection.place}"):
+                finish_all(connection.client)
                 connection.client.delete_collection(name)
             connection.shared.pop(info.generation, None)
+
+    def replace_collection(self, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
+        """See `ReplacingBackend.replace_collection`; where it was interrupted, the next opening finishes it."""
+        connection = self._open()
+        with connection.lock:
+            raw = [self._named(info.name) for info in (old, new)]
+            for found, info in zip(raw, (old, new), strict=True):
+                if str(found.id) != info.generation:
+                    raise gone(info)
+            with mapped("replacing", f"collection {old.name!r} of {connection.place}"):
+                finish_all(connection.client)
+                put_in_place(connection.client, *raw)
+            for info in (old, new):
+                connection.shared.pop(info.generation, None)
+            return self.open_collection(old.name)
 
     # --- records ----------------------------------------------------------------------------------------------
 
@@ -277,7 +298,13 @@ class ChromaBackend:
     def _named(self, name: str) -> RawCollection:
         connection = self._open()
         with mapped("opening", f"collection {name!r} of {connection.place}"):
-            return connection.client.get_collection(name, embedding_function=None)
+            try:
+                return connection.client.get_collection(name, embedding_function=None)
+            except NotFoundError:
+                with connection.lock:
+                    if not finish_all(connection.client):
+                        raise
+                return connection.client.get_collection(name, embedding_function=None)
 
     def _kept(self, raw: RawCollection) -> Table:
         """The table of a collection, the same for all who use the connection: its write lock must be one."""
@@ -289,7 +316,7 @@ class ChromaBackend:
 
     def _table(self, collection: CollectionInfo) -> Table:
         table: Table | None = self._open().shared.get(collection.generation)
-        if table is None:
+        if table is None or table.info.name != collection.name:
             table = self._kept(self._named(collection.name))
             if table.info.generation != collection.generation:
                 raise gone(collection)

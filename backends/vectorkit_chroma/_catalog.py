@@ -9,7 +9,7 @@ from vectorkit.indexes import HNSW, IVFFlat, index_text, read_index
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
 from vectorkit_chroma._client import Client, RawCollection
 
-__all__ = ["configuration", "info_of", "is_ours", "listed", "metadata_of"]
+__all__ = ["configuration", "every", "info_of", "is_ours", "listed", "metadata_of"]
 
 _KEY: Final = "vectorkit"
 _SCHEMA: Final = 1
@@ -77,9 +77,14 @@ def info_of(raw: RawCollection) -> CollectionInfo:
     return CollectionInfo(spec, generation=str(raw.id), location=f"Chroma collection {raw.id}")
 
 
-def listed(client: Client) -> list[RawCollection]:
-    """All collections of this library, in ascending order of name."""
+def every(client: Client) -> list[RawCollection]:
+    """All collections, whoever made them."""
     found: list[RawCollection] = []
     while page := client.list_collections(_PAGE, len(found)):
         found.extend(page)
-    return sorted(filter(is_ours, found), key=lambda raw: raw.name)
+    return found
+
+
+def listed(client: Client) -> list[RawCollection]:
+    """All collections of this library, in ascending order of name."""
+    return sorted(filter(is_ours, every(client)), key=lambda raw: raw.name)

@@ -8,9 +8,11 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import ConnectionPool
 
+from vectorkit.embedding import identity_of
 from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
 from vectorkit.indexes import Index, IndexProgress, IVFFlat
+from vectorkit.protocol import Embedder
 from vectorkit.types import (
     Batch,
     Capabilities,
@@ -22,11 +24,15 @@ from vectorkit.types import (
     Ranking,
     Record,
 )
+from vectorkit.validation import MetricName, as_metric, check_between, check_flag, check_name
 from vectorkit_pgvector import _explain, _index_sql, _reading, _search, _writing
+from vectorkit_pgvector._adopting import Wanted
 from vectorkit_pgvector._catalog import Catalog
 from vectorkit_pgvector._errors import translated
 from vectorkit_pgvector._indexing import Indexing
+from vectorkit_pgvector._partitions import MAX_PARTITIONS
 from vectorkit_pgvector._sessions import Session, Sessions
+from vectorkit_pgvector._sizes import Sizes
 from vectorkit_pgvector._sources import CallersConnection, CallersPool, OwnPool, Source, check_url, describe
 from vectorkit_pgvector._sql import Table
 
@@ -49,9 +55,15 @@ class PgVectorBackend:
         pool: A psycopg pool, open.
         connection: A psycopg connection.
         schema: The schema that the tables are in; made if it is missing.
+        pooler: Whether the URL leads to a transaction pooler (PgBouncer, say), so that neither prepared statements nor
+            settings are kept from one transaction to the next; None finds out when connecting. A pool or connection
+            of yours keeps none of them if it was made with psycopg's `prepare_threshold=None`.
+        partitions: How many partitions, by hash of the id, the tables of collections created here have, 2 to 100; 1: a
+            table is whole. What exists stays as it is, and whoever opens it need not know.
 
     Raises:
-        InvalidArgumentError: Not one of the three, one of another type, or a malformed URL.
+        InvalidArgumentError: Not one of the three, one of another type, or a malformed URL; or `pooler` without `url`;
+            or `partitions` is no int, or out of its range.
     """
 
     def __init__(
@@ -61,12 +73,15 @@ class PgVectorBackend:
         pool: "ConnectionPool[Any] | None" = None,
         connection: "psycopg.Connection[Any] | None" = None,
         schema: str = "public",
+        pooler: bool | None = None,
+        partitions: int = 1,
     ) -> None:
         if sum(given is not None for given in (url, pool, connection)) != 1:
             raise InvalidArgumentError("give one of url=, pool= and connection=")
-        self._source, self._shown = _source(url, pool, connection)
+        self._source, self._shown = _source(url, pool, connection, pooler)
         self._sessions = Sessions(self._source)
-        self._catalog = Catalog(schema)
+        self._catalog = Catalog(schema, check_between(partitions, 1, MAX_PARTITIONS, "partitions"))
+        self._sizes = Sizes()
         self._indexing = Indexing(self._sessions, self._catalog)
 
     @classmethod
@@ -105,6 +120,57 @@ class PgVectorBackend:
         with translated():
             return self._sessions.write(lambda session: self._catalog.create(session, spec))
 
+    def adopt(
+        self,
+        name: str | None = None,
+        *,
+        table: str,
+        id: str,
+        embedding: str,
+        document: str | None = None,
+        metadata: str | None = None,
+        columns: Sequence[str] = (),
+        metric: MetricName = "cosine",
+        embedder: Embedder | None = None,
+    ) -> CollectionInfo:
+        """Make a collection of a table that the application has; `VectorStore.get_collection` opens it from then on.
+
+        Nothing is copied, and the table stays as it is. Its indexes serve, one on the vectors for this metric among
+        them; `create_index` and `drop_index` of the collection make and drop such a one. Rows without an embedding are
+        no records until they have one. Dropping the collection leaves the table alone.
+
+        Ids are the text of the column's values, in the order of text: `"10"` comes before `"9"`. Metadata made of
+        columns always has all of them as keys: NULL is None, a time an ISO string (one with a zone: in UTC). A record
+        is written through its columns, as far as they keep exactly what is given; a column that is left out where
+        metadata is replaced gets its default. Of vectors a `halfvec` keeps 11 bits a number. New rows with ids of yours
+        bring forward the sequence that ids come from.
+
+        Args:
+            name: The collection's name; the table's if left out.
+            table: The table as SQL names it: `documents`, `app.documents`, `"My Table"`.
+            id: The column with the ids, unique: smallint, integer, bigint, uuid, text or varchar.
+            embedding: The column with the vectors: `vector(n)` or `halfvec(n)`.
+            document: The column with the texts, if there is one: text or varchar.
+            metadata: The column with the metadata, if there is one: jsonb or json.
+            columns: In place of it, columns that are the metadata: of numbers, text, bool, uuid, date, timestamp, json,
+                enums, or arrays of these.
+            metric: `"cosine"`, `"l2"` or `"ip"` (alias `"dot"`).
+            embedder: What made the vectors, for text queries and new documents; its identity is stored.
+
+        Raises:
+            InvalidArgumentError: There is no such table or column, the ids are not unique, or an argument is malformed
+                (`InvalidNameError` for the name, `InvalidIdError` and `InvalidVectorError` for a row that cannot be a
+                record, `DimensionMismatchError` for an embedder of another dimension).
+            UnsupportedError: A column is of a type that cannot be what it is to be, or the table no plain one.
+            CollectionExistsError: The name is taken.
+            BackendPermissionError: This user may not read the table, or not write the registry of collections.
+        """
+        wanted = Wanted.checked(table, id, embedding, document, metadata, columns)
+        name = check_name(table.rpartition(".")[2].strip('"') if name is None else name)
+        chosen, identity = as_metric(metric), None if embedder is None else identity_of(embedder)
+        with translated():
+            return self._sessions.write(lambda session: self._catalog.adopt(session, name, wanted, chosen, identity))
+
     def open_collection(self, name: str) -> CollectionInfo:
         """See `VectorBackend.open_collection`."""
         with translated():
@@ -120,6 +186,11 @@ class PgVectorBackend:
         with translated():
             self._sessions.write(lambda session: self._catalog.drop(session, name))
 
+    def replace_collection(self, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
+        """See `ReplacingBackend.replace_collection`; one transaction."""
+        with translated(old):
+            return self._sessions.write(lambda session: self._catalog.put_in_place(session, old, new))
+
     def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """See `VectorBackend.add`."""
         source = _writing.Input(batches)
@@ -128,7 +199,7 @@ class PgVectorBackend:
             try:
                 self._load(collection, table, source, _writing.add)
             except errors.UniqueViolation as error:
-                if error in source.failures:
+                if error in source.failures or not _writing.concerns_ids(table, error):
                     raise
                 detail = error.diag.message_detail or str(error)
                 raise self._sessions.read(
@@ -213,7 +284,10 @@ class PgVectorBackend:
         """See `VectorBackend.delete`."""
         with translated(collection):
             table = self._table(collection)
-            return self._sessions.write(lambda session: _writing.delete(session, table, ids, where))
+            try:
+                return self._sessions.write(lambda session: _writing.delete(session, table, ids, where))
+            finally:
+                self._sizes.deleted()
 
     def search(
         self,
@@ -321,7 +395,7 @@ class PgVectorBackend:
             table = self._table(collection)
             requests = [_search.Request(query, k, where, exact, include_embeddings) for query in queries]
             return self._sessions.read(
-                lambda session: _search.search(session, table, requests),
+                lambda session: _search.search(session, table, requests, self._sizes),
                 settings=self._settings(table, k, exact, effort),
             )
 
@@ -343,9 +417,18 @@ class PgVectorBackend:
 
 
 def _source(
-    url: str | None, pool: "ConnectionPool[Any] | None", connection: "psycopg.Connection[Any] | None"
+    url: str | None,
+    pool: "ConnectionPool[Any] | None",
+    connection: "psycopg.Connection[Any] | None",
+    pooler: bool | None,
 ) -> tuple[Source, str]:
     """Where connections come from, and how that is shown."""
+    if pooler is not None:
+        check_flag(pooler, "pooler")
+        if url is None:
+            raise InvalidArgumentError(
+                "pooler= goes with url=; make a pool or connection of yours with prepare_threshold=None instead"
+            )
     if pool is not None:
         if not isinstance(pool, ConnectionPool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"pool is a psycopg_pool.ConnectionPool, not {type(pool).__name__}")
@@ -361,9 +444,9 @@ def _source(
         path = url.removeprefix(_EMBEDDED)
         if not path:
             raise InvalidArgumentError(f"{_EMBEDDED} needs the path of a folder, such as {_EMBEDDED}./pgdata")
-        return OwnPool(lambda: _start_embedded(path), settings), repr(url)
+        return OwnPool(lambda: _start_embedded(path), settings, pooler=pooler), repr(url)
     check_url(url)
-    return OwnPool(lambda: (url, lambda: None), settings), repr(describe(url))
+    return OwnPool(lambda: (url, lambda: None), settings, pooler=pooler), repr(describe(url))
 
 
 def _start_embedded(path: str) -> tuple[str, Callable[[], None]]:

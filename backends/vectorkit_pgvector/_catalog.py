@@ -13,13 +13,16 @@ from vectorkit.errors import (
     BackendPermissionError,
     CollectionExistsError,
     CollectionNotFoundError,
+    DimensionMismatchError,
     UnsupportedError,
 )
 from vectorkit.indexes import Index, index_text, read_index
-from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
-from vectorkit_pgvector import _index_sql
+from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity, Metric
+from vectorkit_pgvector import _index_sql, _partitions
+from vectorkit_pgvector._adopted import as_json, from_json
+from vectorkit_pgvector._adopting import Found, Wanted, inspect
 from vectorkit_pgvector._sessions import Session
-from vectorkit_pgvector._sql import Facts, Statement, Table, create_table, quote, table_name
+from vectorkit_pgvector._sql import WHOLE, Facts, Layout, Statement, Table, create_table, quote, table_name
 
 __all__ = ["Catalog"]
 
@@ -30,7 +33,8 @@ _LOCK: Final = 0x766B_0001
 """Held while the extension, the schema or the registry is made: `IF NOT EXISTS` alone fails when two do so at once."""
 
 _COLUMNS: Final = (
-    "name, generation, metric, dimension, embedder::text, language, text_index, vector_index, schema_version"
+    "name, generation, metric, dimension, embedder::text, language, text_index, vector_index, columns::text, "
+    "adopted ->> 'schema', adopted ->> 'table', schema_version"
 )
 
 
@@ -39,22 +43,32 @@ class Catalog:
 
     Args:
         schema: Name of the schema.
+        partitions: How many partitions a new collection's table has, 1 for none.
 
     Attributes:
         versions: Those of server and extension, for people, as far as they are known yet.
     """
 
-    def __init__(self, schema: str) -> None:
+    def __init__(self, schema: str, partitions: int) -> None:
         self.versions = "postgresql"
         self._schema = schema
         self._registry = f"{quote(schema)}.vectorkit_collections"
         self._facts: Facts | None = None
+        self._new = Layout(partitions if partitions > 1 else 0)
+        self._layouts: dict[str, Layout] = {}
 
     # --- pgvector -----------------------------------------------------------------------------------------------
 
     def known_table(self, collection: CollectionInfo) -> Table | None:
-        """The table of a collection, if `table` has found out what it needs before."""
-        return self._facts and Table(table_name(self._schema, collection), collection.spec, self._facts)
+        """The table of a collection, if `table` has found out what it needs before.
+
+        Of a table of the application's it is looked up each time what makes a record: it stays when the collection is
+        dropped, so nothing else would tell.
+        """
+        layout = self._layouts.get(collection.generation)
+        if self._facts is None or layout is None or self._is_adopted(collection):
+            return None
+        return Table(table_name(self._schema, collection), collection.spec, self._facts, layout)
 
     def table(self, session: Session, collection: CollectionInfo) -> Table:
         """The table of a collection; whether it is there shows when it is used."""
@@ -63,9 +77,27 @@ class Catalog:
             raise CollectionNotFoundError(
                 f"collection {collection.name!r} is gone, and the extension pgvector with it; create it again"
             )
+        if self._is_adopted(collection):
+            return self._adopted(session, collection, facts)
+        name = table_name(self._schema, collection)
+        layout = _partitions.layout(session, name)
         if not session.joins:  # what the caller's transaction made may yet be rolled back
             self._facts = facts
-        return Table(table_name(self._schema, collection), collection.spec, facts)
+            if layout is not None:
+                self._layouts[collection.generation] = layout
+        return Table(name, collection.spec, facts, layout or WHOLE)
+
+    def _adopted(self, session: Session, collection: CollectionInfo, facts: Facts) -> Table:
+        kept = f"SELECT adopted::text FROM {self._registry} WHERE name = $1::text AND generation = $2::bigint"
+        rows = session.rows(Statement(kept, [collection.name, int(collection.generation)]))
+        if not rows:
+            raise _not_found(collection.name)
+        adopted = from_json(json.loads(rows[0][0])["columns"])
+        return Table(collection.location, collection.spec, facts, adopted=adopted)
+
+    def _is_adopted(self, collection: CollectionInfo) -> bool:
+        """Whether the collection has a table of the application's, not one that was made for it."""
+        return collection.location not in ("", table_name(self._schema, collection))
 
     def _find_extension(self, session: Session) -> Facts | None:
         rows = session.rows(
@@ -100,9 +132,11 @@ class Catalog:
                     f"CREATE TABLE IF NOT EXISTS {self._registry} ("
                     'name text COLLATE "C" PRIMARY KEY, '
                     "generation bigint GENERATED ALWAYS AS IDENTITY, "
-                    "table_name text GENERATED ALWAYS AS ('vk_' || name || '_' || generation::text) STORED, "
+                    "table_name text GENERATED ALWAYS AS "
+                    "(coalesce(adopted ->> 'table', 'vk_' || name || '_' || generation::text)) STORED, "
                     "metric text NOT NULL, dimension integer NOT NULL, embedder jsonb, language text NOT NULL, "
-                    "text_index boolean NOT NULL, vector_index text NOT NULL, schema_version integer NOT NULL, "
+                    "text_index boolean NOT NULL, vector_index text NOT NULL, columns json NOT NULL, adopted json, "
+                    "schema_version integer NOT NULL, "
                     "created_at timestamptz NOT NULL DEFAULT now())"
                 )
             )
@@ -141,12 +175,32 @@ class Catalog:
         """See `VectorBackend.create_collection`."""
         _index_sql.check(spec)
         facts = self._prepare(session)
+        info = self._register(session, spec, None)
+        for statement in create_table(Table(info.location, spec, facts, self._new)):
+            session.run(statement)
+        return info
+
+    def adopt(
+        self, session: Session, name: str, wanted: Wanted, metric: Metric, embedder: EmbedderIdentity | None
+    ) -> CollectionInfo:
+        """See `PgVectorBackend.adopt`."""
+        facts = self._prepare(session)
+        found = inspect(session, facts, wanted, metric)
+        if embedder is not None and embedder.dimension != found.dimension:
+            raise DimensionMismatchError(
+                f"the embedder makes vectors of {embedder.dimension} dimensions, column {wanted.embedding!r} has those "
+                f"of {found.dimension}; give the embedder that made them"
+            )
+        spec = CollectionSpec(name, metric, found.dimension, embedder, found.index)
+        return self._register(session, spec, found)
+
+    def _register(self, session: Session, spec: CollectionSpec, found: Found | None) -> CollectionInfo:
+        adopted = found and {"schema": found.schema, "table": found.table, "columns": as_json(found.adopted)}
         rows = session.rows(
             Statement(
-                f"INSERT INTO {self._registry} "
-                "(name, metric, dimension, embedder, language, text_index, vector_index, schema_version) VALUES ("
-                "$1::text, $2::text, $3::int, $4::text::jsonb, $5::text, $6::bool, $7::text, $8::int) "
-                "ON CONFLICT (name) DO NOTHING RETURNING generation",
+                f"INSERT INTO {self._registry} (name, metric, dimension, embedder, language, text_index, vector_index, "
+                "columns, adopted, schema_version) VALUES ($1::text, $2::text, $3::int, $4::text::jsonb, $5::text, "
+                "$6::bool, $7::text, $8::json, $9::json, $10::int) ON CONFLICT (name) DO NOTHING RETURNING generation",
                 [
                     spec.name,
                     spec.metric,
@@ -155,16 +209,15 @@ class Catalog:
                     spec.language,
                     spec.text_index,
                     index_text(spec.index),
+                    json.dumps(dict(spec.columns), ensure_ascii=False),
+                    None if adopted is None else json.dumps(adopted, ensure_ascii=False),
                     _SCHEMA_VERSION,
                 ],
             )
         )
         if not rows:
             raise CollectionExistsError(f"collection {spec.name!r} exists; open it with get_collection")
-        info = self._info(spec, rows[0][0])
-        for statement in create_table(Table(info.location, spec, facts)):
-            session.run(statement)
-        return info
+        return self._info(spec, rows[0][0], None if found is None else f"{quote(found.schema)}.{quote(found.table)}")
 
     def open(self, session: Session, name: str) -> CollectionInfo:
         """See `VectorBackend.open_collection`."""
@@ -186,7 +239,24 @@ class Catalog:
         )
         if not session.run(gone):
             raise _not_found(name)
-        session.run(Statement(f"DROP TABLE IF EXISTS {info.location}"))
+        if not self._is_adopted(info):
+            session.run(Statement(f"DROP TABLE IF EXISTS {info.location}"))
+
+    def put_in_place(self, session: Session, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
+        """See `ReplacingBackend.replace_collection`."""
+        if self.open(session, old.name).generation != old.generation:
+            raise _not_found(old.name)
+        self.drop(session, old.name)
+        renamed = Statement(
+            f"UPDATE {self._registry} SET name = $3::text WHERE name = $1::text AND generation = $2::bigint",
+            [new.name, int(new.generation), old.name],
+        )
+        if not session.run(renamed):
+            raise _not_found(new.name)
+        info = self.open(session, old.name)
+        name = info.location.removeprefix(f"{quote(self._schema)}.")
+        session.run(Statement(f"ALTER TABLE {new.location} RENAME TO {name}"))
+        return info
 
     def wanted_index(self, session: Session, collection: CollectionInfo) -> Index | None:
         """The index that the collection is to have, as it is stored now: another process may have changed it."""
@@ -218,19 +288,33 @@ class Catalog:
         return [self._decode(row) for row in session.rows(statement)]
 
     def _decode(self, row: tuple[Any, ...]) -> CollectionInfo:
-        name, generation, metric, dimension, embedder, language, text_index, vector_index, version = row
+        (
+            name,
+            generation,
+            metric,
+            dimension,
+            embedder,
+            language,
+            text_index,
+            vector_index,
+            columns,
+            schema,
+            table,
+            version,
+        ) = row
         if version > _SCHEMA_VERSION:
             raise BackendError(
                 f"collection {name!r} was made by a newer release of vectorkit (its tables are of version {version}, "
                 f"this release knows {_SCHEMA_VERSION}); update vectorkit-db"
             )
         identity = None if embedder is None else _identity(json.loads(embedder))
-        spec = CollectionSpec(name, metric, dimension, identity, read_index(vector_index), text_index, language)
-        return self._info(spec, generation)
+        index, typed = read_index(vector_index), json.loads(columns)
+        spec = CollectionSpec(name, metric, dimension, identity, index, text_index, language, typed)
+        return self._info(spec, generation, table and f"{quote(schema)}.{quote(table)}")
 
-    def _info(self, spec: CollectionSpec, generation: int) -> CollectionInfo:
+    def _info(self, spec: CollectionSpec, generation: int, adopted: str | None) -> CollectionInfo:
         info = CollectionInfo(spec, str(generation))
-        return CollectionInfo(spec, str(generation), table_name(self._schema, info))
+        return replace(info, location=adopted or table_name(self._schema, info))
 
 
 def _exists(table: str) -> Statement:

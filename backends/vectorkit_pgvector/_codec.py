@@ -40,6 +40,7 @@ _JSONB_VERSION: Final = b"\x01"
 _NULL: Final = b"\xff\xff\xff\xff"
 _VECTOR_HEADER: Final = 4  # bytes before the numbers
 _encode: Final = json.JSONEncoder(ensure_ascii=False).encode  # made once: `json.dumps` makes one a call for this option
+_decode: Final = json.JSONDecoder().raw_decode
 _LARGE_FLOAT: Final = 1e16  # from here on, `repr` of a float uses an exponent
 
 
@@ -162,5 +163,5 @@ def _write_out(value: Json) -> str:
 
 
 def load_metadata(text: str) -> Metadata:
-    """Metadata from the text of a `jsonb`."""
-    return cast("dict[str, Any]", json.loads(text))
+    """Metadata from the text of a `jsonb`, which begins and ends with its braces."""
+    return cast("dict[str, Any]", _decode(text)[0])

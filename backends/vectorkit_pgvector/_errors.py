@@ -60,6 +60,8 @@ _BY_TYPE: Final[dict[type[psycopg.Error], type[BackendError]]] = {
 
 _ADVICE: Final[dict[str, str]] = {
     "25006": "this session may only read: connect to the primary server, or end the read-only transaction",
+    "25P03": "the input was too slow for the server: make it faster, or raise idle_in_transaction_session_timeout",
+    "25P04": "the transaction took too long: write less in one call, or raise transaction_timeout",
     "25P02": "an earlier statement of this transaction failed: roll it back, then call again",
     "28": "check the user and the password",
     "40": "another transaction was in the way: run the transaction again",

@@ -1,15 +1,18 @@
 """How a search was answered: it runs as it always does, on a session that has every statement explained as well."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from vectorkit.ranking import EXACT_LIMIT
 from vectorkit.types import Explanation
 from vectorkit_pgvector import _index_sql, _search
 from vectorkit_pgvector._sessions import Session
+from vectorkit_pgvector._sizes import Sizes
 from vectorkit_pgvector._sql import Statement, Table
 
 __all__ = ["explain"]
+
+T = TypeVar("T")
 
 
 class _Step(NamedTuple):
@@ -42,15 +45,16 @@ class _Step(NamedTuple):
 
 
 class _ExplainingSession(Session):
-    """A session that keeps what EXPLAIN says of every statement it is given."""
+    """A session that keeps what EXPLAIN says of every statement with a query vector."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, table: Table) -> None:
         super().__init__(session.connection, joins=session.joins)
+        self._query = f"$1::{table.vector}"
         self.statements: list[str] = []
         self.plans: list[Mapping[str, Any]] = []
 
-    def each(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
-        return [self.rows(statement) for statement in statements]
+    def each(self, statements: Sequence[Statement], take: Callable[[int, list[tuple[Any, ...]]], T]) -> list[T]:
+        return [take(at, self.rows(statement)) for at, statement in enumerate(statements)]
 
     def rows(self, statement: Statement) -> list[tuple[Any, ...]]:
         self._note(statement)
@@ -61,6 +65,8 @@ class _ExplainingSession(Session):
         return super().stream(statement)
 
     def _note(self, statement: Statement) -> None:
+        if self._query not in statement.text:  # a look at what to expect, on the way to an answer
+            return
         explained = Statement(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}", statement.parameters, prepare=False)
         (((plan,),),) = super().rows(explained)
         self.statements.append(statement.text)
@@ -69,8 +75,8 @@ class _ExplainingSession(Session):
 
 def explain(session: Session, table: Table, request: _search.Request, settings: Mapping[str, str]) -> Explanation:
     """See `IndexedBackend.explain`; under the settings given."""
-    explaining = _ExplainingSession(session)
-    (ranking,) = _search.search(explaining, table, [request])
+    explaining = _ExplainingSession(session, table)
+    (ranking,) = _search.search(explaining, table, [request], Sizes())
     steps = [step for plan in explaining.plans for step in _steps(plan["Plan"], 0)]
     built = dict(session.rows(_index_sql.existing(table)))
     names = {name.rpartition(".")[2].strip('"') for name in built}
@@ -80,7 +86,14 @@ def explain(session: Session, table: Table, request: _search.Request, settings: 
         sql=";\n".join(explaining.statements),
         index=used,
         exact=ranking.exact,
-        reason=_reason(table, request, used=used is not None, exact=ranking.exact, usable=any(built.values())),
+        reason=_reason(
+            table,
+            request,
+            used=used is not None,
+            exact=ranking.exact,
+            usable=any(built.values()),
+            compared=len(explaining.statements) > 1,
+        ),
         rows_scanned=sum(step.looked_at for step in steps),
         settings=dict(settings),
         milliseconds=sum(plan["Planning Time"] + plan["Execution Time"] for plan in explaining.plans),
@@ -94,7 +107,7 @@ def _steps(node: Mapping[str, Any], depth: int) -> Iterator[_Step]:
         yield from _steps(child, depth + 1)
 
 
-def _reason(table: Table, request: _search.Request, *, used: bool, exact: bool, usable: bool) -> str:
+def _reason(table: Table, request: _search.Request, *, used: bool, exact: bool, usable: bool, compared: bool) -> str:
     spec = table.spec
     if request.exact is True:
         return "exact=True asks to compare with every record that matches"
@@ -109,7 +122,9 @@ def _reason(table: Table, request: _search.Request, *, used: bool, exact: bool, 
         return "it gave fewer records than were asked for, so all that match were compared"
     if used:
         return "exact=False asks for it" if request.exact is False else f"more than {EXACT_LIMIT:,} records match"
-    if exact:
+    if exact and compared and request.exact is None:
+        return "comparing all that match was expected to take less time than the index"
+    if exact and request.exact is None:
         return f"at most {EXACT_LIMIT:,} records match, and all of them were compared"
     if not usable:
         return (

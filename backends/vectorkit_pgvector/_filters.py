@@ -3,33 +3,35 @@
 Every condition is true or false, never NULL, so that NOT is the complement (5.2). Keys and operands are parameters,
 never part of the text (5.12). Equality and `$contains` are containment (`@>`), which the GIN index on the metadata
 serves; containment compares type and value as rule 5.4 does, numbers as exact decimals, and a scalar inside an
-object is contained in that very scalar alone, not in a list that holds it.
+object is contained in that very scalar alone, not in a list that holds it. Where a key has a typed column that can
+decide, the condition is one on that column.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from vectorkit.filters import And, Compare, Contains, Filter, Not, Or, Scalar
+from vectorkit_pgvector import _columns
 from vectorkit_pgvector._codec import dump_json, jsonb_array
+from vectorkit_pgvector._columns import Column, bounded
 
 __all__ = ["condition"]
 
 _FEW: Final = 64
 """So many values of an `$in` are looked up in the index one by one; more are hashed, and each row's value looked up."""
 
-_LARGEST: Final = 10**309
-"""Beyond every stored number (64-bit integers and floats), and within what `numeric` holds."""
-
-_COMPARISONS: Final = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+_COMPARISONS: Final = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<=", "$eq": "="}
+_NOT_TYPED: Final = ("$exists", "$contains")
 
 
-def condition(where: Filter | None, parameters: list[Any]) -> str:
+def condition(where: Filter | None, parameters: list[Any], columns: Mapping[str, Column]) -> str:
     """The condition as SQL, in parentheses where needed.
 
     Args:
         where: The filter; None matches everything.
         parameters: Those of the statement so far; those of the condition are appended, and it refers to them by
             number (`$3`).
+        columns: The typed columns, by key.
     """
     match where:
         case None | And(()):
@@ -37,20 +39,33 @@ def condition(where: Filter | None, parameters: list[Any]) -> str:
         case Or(()):
             return "false"
         case And(parts):
-            return "(" + " AND ".join(condition(part, parameters) for part in parts) + ")"
+            return "(" + " AND ".join(condition(part, parameters, columns) for part in parts) + ")"
         case Or(parts):
-            return "(" + " OR ".join(condition(part, parameters) for part in parts) + ")"
+            return "(" + " OR ".join(condition(part, parameters, columns) for part in parts) + ")"
         case Not(part):
-            return f"(NOT {condition(part, parameters)})"
+            return f"(NOT {condition(part, parameters, columns)})"
         case Contains(text):
             return f"coalesce(strpos(document, {_parameter(text, parameters)}::text) > 0, false)"
         case Compare():
-            return _compare(where, parameters)
+            return _compare(where, parameters, columns.get(where.key))
         case _:
             raise TypeError(f"not a filter: {where!r}")
 
 
-def _compare(leaf: Compare, parameters: list[Any]) -> str:
+def _compare(leaf: Compare, parameters: list[Any], column: Column | None) -> str:
+    key, operand = leaf.key, cast("Any", leaf.operand)
+    if leaf.op == "$in":
+        return _in(key, operand, parameters, column)
+    typed = None if column is None or leaf.op in _NOT_TYPED else column.text(operand)
+    if column is None or typed is None:
+        return _on_metadata(leaf, parameters)
+    decided = _columns.compare(column, _COMPARISONS[leaf.op], typed, parameters)
+    if column.whole or leaf.op == "$eq":
+        return decided
+    return f"({decided} OR ({column.name} IS NULL AND {_on_metadata(leaf, parameters)}))"
+
+
+def _on_metadata(leaf: Compare, parameters: list[Any]) -> str:
     key, operand = leaf.key, cast("Any", leaf.operand)
     match leaf.op:
         case "$exists":
@@ -58,11 +73,9 @@ def _compare(leaf: Compare, parameters: list[Any]) -> str:
         case "$eq" if operand is None:
             return _no_value(key, parameters)
         case "$eq":
-            return f"(metadata @> {_parameter(dump_json({key: _bounded(operand)}), parameters)}::jsonb)"
+            return f"(metadata @> {_parameter(dump_json({key: bounded(operand)}), parameters)}::jsonb)"
         case "$contains":
-            return f"(metadata @> {_parameter(dump_json({key: [_bounded(operand)]}), parameters)}::jsonb)"
-        case "$in":
-            return _among(key, operand, parameters)
+            return f"(metadata @> {_parameter(dump_json({key: [bounded(operand)]}), parameters)}::jsonb)"
         case _:
             return _ordered(key, _COMPARISONS[leaf.op], operand, parameters)
 
@@ -73,35 +86,37 @@ def _ordered(key: str, operator: str, operand: Any, parameters: list[Any]) -> st
         value = f'(metadata ->> {name}) COLLATE "C" {operator} {_parameter(operand, parameters)}::text'
         kind = "string"
     else:
-        value = f"(metadata -> {name}) {operator} {_parameter(dump_json(_bounded(operand)), parameters)}::jsonb"
+        value = f"(metadata -> {name}) {operator} {_parameter(dump_json(bounded(operand)), parameters)}::jsonb"
         kind = "number"
     # CASE, unlike AND, fixes the order of evaluation; jsonb would compare values of different types.
     return f"(CASE WHEN jsonb_typeof(metadata -> {name}) = '{kind}' THEN {value} ELSE false END)"
 
 
-def _among(key: str, operands: Sequence[Scalar], parameters: list[Any]) -> str:
-    values = [_bounded(operand) for operand in operands if operand is not None]
+def _in(key: str, operands: Sequence[Scalar], parameters: list[Any], column: Column | None) -> str:
+    values = [operand for operand in operands if operand is not None]
     parts = [_no_value(key, parameters)] if len(values) < len(operands) else []
+    if column is not None:
+        texts = [(value, column.text(value)) for value in values]
+        if typed := [text for _, text in texts if text is not None]:
+            parts.append(_columns.among(column, typed, parameters))
+        values = [value for value, text in texts if text is None]
+    if values:
+        parts.append(_among(key, [bounded(value) for value in values], parameters))
+    return "(" + (" OR ".join(parts) or "false") + ")"
+
+
+def _among(key: str, values: Sequence[Scalar], parameters: list[Any]) -> str:
     if len(values) > _FEW:
         name = _parameter(key, parameters)
         listed = _parameter(jsonb_array(values), parameters)
-        parts.append(f"coalesce((metadata -> {name}::text) = ANY ({listed}::jsonb[]), false)")
-    elif values:
-        listed = _parameter(jsonb_array([{key: value} for value in values]), parameters)
-        parts.append(f"(metadata @> ANY ({listed}::jsonb[]))")
-    return "(" + " OR ".join(parts) + ")"
+        return f"coalesce((metadata -> {name}::text) = ANY ({listed}::jsonb[]), false)"
+    listed = _parameter(jsonb_array([{key: value} for value in values]), parameters)
+    return f"(metadata @> ANY ({listed}::jsonb[]))"
 
 
 def _no_value(key: str, parameters: list[Any]) -> str:
     """Absent or null: `->>` makes both of them NULL (rule 5.3)."""
     return f"((metadata ->> {_parameter(key, parameters)}::text) IS NULL)"
-
-
-def _bounded(operand: Scalar) -> Scalar:
-    """An integer beyond what `numeric` takes compares with every stored number as any other large one does."""
-    if isinstance(operand, int) and abs(operand) > _LARGEST:
-        return _LARGEST if operand > 0 else -_LARGEST
-    return operand
 
 
 def _parameter(value: Any, parameters: list[Any]) -> str:

@@ -12,6 +12,8 @@ from vectorkit.errors import UnsupportedError
 from vectorkit.indexes import HNSW, Index, IVFFlat
 from vectorkit.ranking import EXACT_LIMIT
 from vectorkit.types import CollectionSpec, Metric
+from vectorkit_pgvector import _partitions
+from vectorkit_pgvector._columns import literal, quote
 from vectorkit_pgvector._sql import Statement, Table
 
 __all__ = [
@@ -85,7 +87,13 @@ def distance(table: Table, value: str) -> str:
     if held is None or held == "full":
         return f"(embedding {table.operator} {value})"
     operator = "<~>" if held == "binary" else _OPERATORS[table.spec.metric]
-    return f"({_held(table, 'embedding')} OPERATOR({table.facts.schema}.{operator}) {_held(table, value)})"
+    column = "_vk_embedding" if _is_held(table) else _held(table, "embedding")
+    return f"({column} OPERATOR({table.facts.schema}.{operator}) {_held(table, value)})"
+
+
+def _is_held(table: Table) -> bool:
+    """Whether the column itself is what the index holds, in a table of the application's."""
+    return table.adopted is not None and table.adopted.half and representation(table.spec) == "half"
 
 
 def _held(table: Table, vector: str) -> str:
@@ -117,10 +125,10 @@ def default_lists(rows: int) -> int:
 
 
 def create(table: Table, rows: int, *, concurrently: bool) -> Statement:
-    """Build the index of a collection.
+    """Build the index of a collection, or of one of its partitions.
 
     Args:
-        table: The table, its spec the one with that index.
+        table: The table, its spec the one with that index, or the partition.
         rows: How many rows it has, about.
         concurrently: Without keeping writers waiting; not within a transaction.
     """
@@ -132,9 +140,13 @@ def create(table: Table, rows: int, *, concurrently: bool) -> Statement:
         method, options = "hnsw", f"m = {index.m}, ef_construction = {index.ef_construction}"
     else:
         method, options = "ivfflat", f"lists = {index.lists or default_lists(rows)}"
+    if table.adopted is not None and _is_held(table):
+        column = quote(table.adopted.embedding)
+    else:
+        column = _held(table, table.embedding)
     return Statement(
         f"CREATE INDEX {'CONCURRENTLY ' if concurrently else ''}ON {table.name} USING {method} "
-        f"(({_held(table, 'embedding')}) {table.facts.schema}.{_TYPES[held]}_{measure}_ops) WITH ({options})"
+        f"(({column}) {table.facts.schema}.{_TYPES[held]}_{measure}_ops) WITH ({options})"
     )
 
 
@@ -163,30 +175,54 @@ def build_plan(table: Table) -> Statement:
 _INDEXES: Final = (
     "pg_catalog.pg_index JOIN pg_catalog.pg_class ON pg_class.oid = indexrelid "
     "JOIN pg_catalog.pg_am ON pg_am.oid = relam AND amname IN ('hnsw', 'ivfflat') "
-    "JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace WHERE indrelid = $1::regclass"
+    "JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace"
 )
 
 
+def _ours(table: Table) -> str:
+    """SQL that picks, of the vector indexes of a table of the application's, those on its column for its metric."""
+    if table.adopted is None:
+        return ""
+    column = (
+        "SELECT attnum FROM pg_catalog.pg_attribute WHERE attrelid = indrelid "
+        f"AND attname = {literal(table.adopted.embedding)}"
+    )
+    return (
+        " AND EXISTS (SELECT FROM pg_catalog.pg_opclass WHERE pg_opclass.oid = indclass[0] "
+        f"AND opcname IN ('vector_{table.spec.metric}_ops', 'halfvec_{table.spec.metric}_ops', 'bit_hamming_ops')) "
+        "AND EXISTS (SELECT FROM pg_catalog.pg_depend WHERE classid = 'pg_catalog.pg_class'::regclass "
+        f"AND objid = indexrelid AND refobjid = indrelid AND refobjsubid = ({column}))"
+    )
+
+
 def state(table: Table) -> Statement:
-    """Whether a vector index can be used, and whether there are rows enough for one; fails if the table is gone."""
+    """Whether vector indexes can be used, and whether there are rows enough for them; fails if the table is gone."""
     least = 0 if table.spec.index is None else enough(table.spec.index)
+    usable = f"EXISTS (SELECT FROM {_INDEXES} WHERE indrelid = $1::regclass AND indisvalid{_ours(table)})"
+    if table.layout.partitions:
+        built = f"SELECT indrelid FROM {_INDEXES} WHERE indisvalid"
+        usable = f"NOT EXISTS ({_partitions.LOCAL} AND inhrelid NOT IN ({built}))"
     return Statement(
-        f"SELECT EXISTS (SELECT FROM {_INDEXES} AND indisvalid), "
-        f"(SELECT count(*) >= {least} FROM (SELECT FROM {table.name} LIMIT {least}) AS first)",
+        f"SELECT {usable}, (SELECT count(*) >= {least} FROM (SELECT FROM {table.name} LIMIT {least}) AS first)",
         [table.name],
     )
 
 
 def existing(table: Table) -> Statement:
     """Vector indexes of the table: qualified and quoted name, and whether it can be used."""
-    return Statement(f"SELECT format('%I.%I', nspname, relname), indisvalid FROM {_INDEXES} ORDER BY 1", [table.name])
+    return Statement(
+        f"SELECT format('%I.%I', nspname, relname), indisvalid FROM {_INDEXES} "
+        f"WHERE indrelid {_partitions.among(table)}{_ours(table)} ORDER BY 1",
+        [table.name],
+    )
 
 
 def lists(table: Table) -> Statement:
-    """The number of lists of the table's IVFFlat index."""
+    """The number of lists of the table's IVFFlat index; of a partitioned table the most that a partition's has."""
+    built = f"SELECT reloptions FROM {_INDEXES} WHERE indrelid {_partitions.among(table)} AND indisvalid{_ours(table)}"
     return Statement(
-        f"SELECT option_value::int FROM (SELECT reloptions FROM {_INDEXES} AND indisvalid) AS built, "
-        "pg_catalog.pg_options_to_table(reloptions) WHERE option_name = 'lists'",
+        f"SELECT option_value::int FROM ({built}) AS built, "
+        "pg_catalog.pg_options_to_table(reloptions) WHERE option_name = 'lists' ORDER BY 1 DESC",
         [table.name],
     )
 
@@ -196,7 +232,7 @@ def progress(table: Table) -> Statement:
     return Statement(
         "SELECT phase, CASE WHEN blocks_total > 0 THEN blocks_done ELSE tuples_done END, "
         "CASE WHEN blocks_total > 0 THEN blocks_total ELSE tuples_total END "
-        "FROM pg_catalog.pg_stat_progress_create_index WHERE relid = $1::regclass",
+        f"FROM pg_catalog.pg_stat_progress_create_index WHERE relid {_partitions.among(table)}",
         [table.name],
         prepare=False,
     )
@@ -208,7 +244,7 @@ def being_built(table: Table) -> Statement:
         "SELECT built.pid, coalesce(phase, 'unknown to this user'), "
         "round(100.0 * coalesce(blocks_done, 0) / greatest(blocks_total, 1))::int "
         "FROM pg_catalog.pg_stat_progress_create_index AS built JOIN pg_catalog.pg_locks USING (pid) "
-        "WHERE relation = $1::regclass AND granted AND mode IN ('ShareLock', 'ShareUpdateExclusiveLock') "
+        f"WHERE relation {_partitions.among(table)} AND granted AND mode IN ('ShareLock', 'ShareUpdateExclusiveLock') "
         "AND built.pid <> pg_backend_pid()",
         [table.name],
         prepare=False,

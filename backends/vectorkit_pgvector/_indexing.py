@@ -6,7 +6,7 @@ search compares all records. The vector indexes of a collection's table are the 
 there when one is built, say what a build that failed has left, is dropped.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -16,12 +16,12 @@ import psycopg
 from psycopg import errors
 
 from vectorkit.errors import BackendError, UnsupportedError
-from vectorkit.indexes import HNSW, Index, IndexProgress
+from vectorkit.indexes import HNSW, Index, IndexProgress, IVFFlat
 from vectorkit.types import CollectionInfo
-from vectorkit_pgvector import _index_sql
+from vectorkit_pgvector import _index_sql, _partitions
 from vectorkit_pgvector._catalog import Catalog
 from vectorkit_pgvector._sessions import Session, Sessions
-from vectorkit_pgvector._sql import Table
+from vectorkit_pgvector._sql import Statement, Table
 
 __all__ = ["Indexing"]
 
@@ -47,8 +47,11 @@ class Indexing:
         """Build the index of a collection at the end of a write if it is due. Fails if the table is gone.
 
         The rest of the transaction keeps other writers waiting then. If one is at work already, it is left to the end
-        of the last one, or to the next write; so it is where the user does not own the table.
+        of the last one, or to the next write; so it is where the user does not own the table. A table of the
+        application's gets no index but by `create`.
         """
+        if table.adopted is not None:
+            return
         ((usable, many),) = session.rows(_index_sql.state(table))
         if usable or not many or _index_sql.representation(table.spec) is None:
             return
@@ -57,7 +60,9 @@ class Indexing:
             table = _with(table, self._catalog.wanted_index(session, collection))
             ((usable, many),) = session.rows(_index_sql.state(table))
             if many and not usable and _index_sql.representation(table.spec) is not None:
-                _build(session, table, outside=False)
+                parts = _partitions.parts(session, table)
+                lacking = [part for part in parts if not any(usable for _, usable in _built(session, part))]
+                _build(session, table, lacking, outside=False)
 
     def create(
         self,
@@ -69,19 +74,26 @@ class Indexing:
         again: bool,
     ) -> CollectionInfo:
         """See `IndexedBackend.create_index`; `again` builds it anew also if it is there."""
+        if table.adopted is not None and table.adopted.half and index.quantization is None:
+            index = replace(index, quantization="half")  # the column holds no more
         wanted = _with(table, index)
         _index_sql.check(wanted.spec)
 
         def work(session: Session, outside: bool) -> CollectionInfo:
             _refuse_while_building(session, table)
             stored = self._catalog.wanted_index(session, collection)
-            found = session.rows(_index_sql.existing(table))
-            ((_, many),) = session.rows(_index_sql.state(wanted))
-            due = many and _index_sql.representation(wanted.spec) is not None
-            if due and not again and stored == index and any(usable for _, usable in found):
+            found = _built(session, table)
+            ((built, many),) = session.rows(_index_sql.state(wanted))
+            due = (many or table.adopted is not None) and _index_sql.representation(wanted.spec) is not None
+            if not many and table.adopted is not None and isinstance(index, IVFFlat):
+                raise UnsupportedError(
+                    f"an IVFFlat index finds its centres among the records, of which there are fewer than "
+                    f"{_index_sql.enough(index):,}: build it when they have come, or use index='hnsw'"
+                )
+            if due and not again and stored == index and built:
                 found = [(name, usable) for name, usable in found if not usable]
             elif due:
-                _build(session, wanted, outside=outside)
+                _build(session, wanted, _partitions.parts(session, wanted), outside=outside)
             return self._leave(session, collection, index, [name for name, _ in found], outside=outside)
 
         if progress is None:
@@ -93,7 +105,7 @@ class Indexing:
 
         def work(session: Session, outside: bool) -> CollectionInfo:
             _refuse_while_building(session, table)
-            found = [name for name, _ in session.rows(_index_sql.existing(table))]
+            found = [name for name, _ in _built(session, table)]
             return self._leave(session, collection, None, found, outside=outside)
 
         return self._sessions.outside(work)
@@ -157,20 +169,36 @@ def _refuse_while_building(session: Session, table: Table) -> None:
         )
 
 
-def _build(session: Session, table: Table, *, outside: bool) -> None:
-    """Build an index, with memory for all of it and workers for it alone."""
-    ((rows, memory, workers, most),) = session.rows(_index_sql.build_plan(table))
-    statement = _index_sql.create(table, rows, concurrently=outside)
+def _built(session: Session, table: Table) -> list[tuple[str, bool]]:
+    """The names of the table's vector indexes, and whether they can be used."""
+    return [(name, usable) for name, usable in session.rows(_index_sql.existing(table))]
+
+
+def _build(session: Session, table: Table, parts: Sequence[Table], *, outside: bool) -> None:
+    """Build an index of each of the parts of a table, with memory for all of it and workers for it alone."""
+    if not parts:  # all of them are on other servers
+        return
+    plans = [session.rows(_index_sql.build_plan(part))[0] for part in parts]
+    statements = [
+        _index_sql.create(part, plan[0], concurrently=outside) for part, plan in zip(parts, plans, strict=True)
+    ]
+    rows, memory, workers, most = max(plans)
     needed = min(_memory(table, rows), _MOST_MEMORY)
     settings = {
         "maintenance_work_mem": f"{max(memory, needed)}kB",
         "max_parallel_maintenance_workers": str(max(workers, min(_WORKERS, most // 2))),
     }
     try:
-        with _attempt(session, table, settings, outside):
-            session.run(statement)
+        _run(session, table, statements, settings, outside=outside)
     except _TOO_LITTLE_SHARED:
-        with _attempt(session, table, {**settings, "max_parallel_maintenance_workers": "0"}, outside):
+        _run(session, table, statements, {**settings, "max_parallel_maintenance_workers": "0"}, outside=outside)
+
+
+def _run(
+    session: Session, table: Table, statements: Sequence[Statement], settings: dict[str, str], *, outside: bool
+) -> None:
+    with _attempt(session, table, settings, outside):
+        for statement in statements:
             session.run(statement)
 
 
@@ -180,15 +208,14 @@ def _attempt(session: Session, table: Table, settings: dict[str, str], outside: 
         with session.connection.transaction(), session.settings(settings, restore=True):
             yield
         return
-    before = session.rows(_index_sql.existing(table))
+    before = _built(session, table)
     try:
         with session.settings_outside(settings):
             yield
     except BaseException:
         # Dropping waits for open transactions too; what then remains is dropped by the next build.
         with suppress(psycopg.Error), session.settings_outside({"lock_timeout": _PATIENCE}):
-            new = [row[0] for row in session.rows(_index_sql.existing(table)) if row not in before]
-            for name in new:
+            for name, _ in set(_built(session, table)).difference(before):
                 session.run(_index_sql.drop(name, concurrently=True))
         raise
 

@@ -12,13 +12,24 @@ from typing import Any, Final, NamedTuple
 from vectorkit.filters import Filter
 from vectorkit.ranking import EXACT_LIMIT, float32_error
 from vectorkit.types import FloatArray
-from vectorkit_pgvector import _index_sql
+from vectorkit_pgvector import _index_sql, _partitions
 from vectorkit_pgvector._codec import vector
 from vectorkit_pgvector._filters import condition
 from vectorkit_pgvector._sql import Statement, Table
 
-__all__ = ["Found", "exact", "exact_or_index", "index", "largest_key", "within"]
+__all__ = [
+    "Found",
+    "exact",
+    "exact_if_few",
+    "exact_or_index",
+    "expected",
+    "index",
+    "largest_key",
+    "size",
+    "within",
+]
 
+_TELL: Final = "UNION ALL SELECT '', NULL, NULL, NULL, NULL, few::int FROM probe"
 _STORED: Final = "id, document, metadata, embedding"
 _SMALLEST: Final = 2.0**-126
 """The smallest float32 that has all its digits: products and squares below it lose theirs."""
@@ -59,60 +70,86 @@ def largest_key(table: Table, query: FloatArray, distance: float) -> float:
 def exact(table: Table, query: FloatArray, where: Filter | None, limit: int) -> Statement:
     """The first `limit` of all rows that match, by key and id."""
     parameters: list[Any] = [vector(query)]
-    ordered = _by_key(table, query, condition(where, parameters), limit, parameters)
+    ordered = _by_key(table, query, condition(where, parameters, table.columns), limit, parameters)
     return Statement(f"SELECT {_columns(table)}, 0 FROM {ordered}", parameters, None if where is None else False)
 
 
-def exact_or_index(table: Table, query: FloatArray, where: Filter | None, limit: int, candidates: int) -> Statement:
-    """As `exact` if few enough rows match, else as `index`; in one round trip, and one snapshot.
+def exact_or_index(table: Table, query: FloatArray, limit: int, k: int, candidates: int) -> Statement:
+    """As `exact` if the table has few enough rows, else as `index`; in one round trip, and one snapshot.
 
     One more row always comes back, whose id is empty and whose total says whether it was the former (0 or 1).
     The part that is not needed is not begun: its condition has no column, and is tested first ("One-Time Filter").
     """
     parameters: list[Any] = [vector(query)]
-    matching = condition(where, parameters)
-    if where is None:
-        counted, chosen = f"SELECT FROM {table.name} LIMIT {EXACT_LIMIT + 1}", "(SELECT few FROM probe)"
-        probe = f"SELECT count(*) <= {EXACT_LIMIT} AS few FROM ({counted}) AS matching"
-    else:  # the filter is applied once: its rows are fetched by where they are
-        counted = f"SELECT ctid AS place FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
-        probe = f"SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(place) AS places FROM ({counted}) AS matching"
-        chosen = "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])"
-    few = _by_key(table, query, chosen, limit, parameters)
-    many = _by_index(table, f"(SELECT NOT few FROM probe) AND {matching}", limit, candidates)
+    counted = f"SELECT FROM {table.rows} LIMIT {EXACT_LIMIT + 1}"
+    few = _by_key(table, query, "(SELECT few FROM probe)", limit, parameters)
+    many = _by_index(table, "(SELECT NOT few FROM probe)", k, candidates)
     return Statement(
-        f"WITH probe AS MATERIALIZED ({probe}) "
-        f"SELECT {_columns(table)}, 0 FROM {few} UNION ALL {many} "
-        "UNION ALL SELECT '', NULL, NULL, NULL, NULL, few::int FROM probe",
+        f"WITH probe AS MATERIALIZED (SELECT count(*) <= {EXACT_LIMIT} AS few FROM ({counted}) AS matching) "
+        f"SELECT {_columns(table)}, 0 FROM {few} UNION ALL {many} {_TELL}",
         parameters,
-        None if where is None else False,
     )
 
 
-def index(table: Table, query: FloatArray, where: Filter | None, limit: int, candidates: int) -> Statement:
-    """The first `limit` of `candidates` rows that the index gives."""
+def exact_if_few(table: Table, query: FloatArray, where: Filter | None, limit: int) -> Statement:
+    """As `exact` if few enough rows match, else none; and one more row, as of `exact_or_index`.
+
+    The filter is applied once: its rows are fetched by where they are.
+    """
     parameters: list[Any] = [vector(query)]
-    text = _by_index(table, condition(where, parameters), limit, candidates)
+    matching = condition(where, parameters, table.columns)
+    counted = f"SELECT ctid AS place FROM {table.rows} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
+    chosen = "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])"
+    if table.layout.partitions:  # in each of them there are rows at these places
+        chosen = f"{chosen} AND {matching}"
+    return Statement(
+        f"WITH probe AS MATERIALIZED (SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(place) AS places "
+        f"FROM ({counted}) AS matching) "
+        f"SELECT {_columns(table)}, 0 FROM {_by_key(table, query, chosen, limit, parameters)} {_TELL}",
+        parameters,
+        prepare=False,
+    )
+
+
+def expected(table: Table, where: Filter | None) -> Statement:
+    """How PostgreSQL would find the rows that match, and how many it expects."""
+    parameters: list[Any] = []
+    matching = condition(where, parameters, table.columns)
+    return Statement(f"EXPLAIN (FORMAT JSON) SELECT FROM {table.rows} WHERE {matching}", parameters, prepare=False)
+
+
+def size(table: Table) -> Statement:
+    """How many rows PostgreSQL takes the table to have."""
+    rows = f"SELECT sum(reltuples)::bigint FROM pg_catalog.pg_class WHERE oid {_partitions.among(table)}"
+    return Statement(rows, [table.name])
+
+
+def index(table: Table, query: FloatArray, where: Filter | None, k: int, candidates: int) -> Statement:
+    """The first k of `candidates` rows that the index gives."""
+    parameters: list[Any] = [vector(query)]
+    text = _by_index(table, condition(where, parameters, table.columns), k, candidates)
     return Statement(text, parameters, None if where is None else False)
 
 
 def within(table: Table, query: FloatArray, where: Filter | None, k: int, largest: float) -> Statement:
     """All rows that match whose key is at most `largest`; of those with the same vector, the first k by id."""
     parameters: list[Any] = [vector(query)]
-    matching = condition(where, parameters)
+    matching = condition(where, parameters, table.columns)
     parameters.append(largest)
     bound = f"${len(parameters)}::float8"
-    return Statement(
-        f"SELECT {_columns(table)}, 0 FROM (SELECT *, row_number() OVER (PARTITION BY embedding ORDER BY id) AS place "
-        f"FROM (SELECT {_STORED}, {_key(table, query, parameters)} AS key FROM {table.name} WHERE {matching}) AS keyed "
-        f"WHERE key <= {bound}) AS placed WHERE place <= {k}",
-        parameters,
-        prepare=False,
+    keyed = f"SELECT {_found(table)}, embedding AS vector, {_key(table, query, parameters)} AS key FROM {table.rows}"
+    numbered = (
+        f"SELECT *, row_number() OVER (PARTITION BY vector ORDER BY id) AS number "
+        f"FROM ({keyed} WHERE {matching}) AS keyed WHERE key <= {bound}"
     )
+    nearest = f"SELECT * FROM ({numbered}) AS numbered WHERE number <= {k}"
+    return Statement(f"SELECT {_columns(table)}, 0 FROM {_fetched(table, nearest)}", parameters, prepare=False)
 
 
 def _columns(table: Table) -> str:
-    return f"id, document, metadata::text, {table.sent_embedding}, key"
+    """Of rows that were found (`nearest`) and fetched (`stored`); a typed column may have any name."""
+    sent = f"{table.facts.schema}.vector_send(stored.embedding)"
+    return f"stored.id, stored.document, stored.metadata::text, {sent}, nearest.key"
 
 
 def _distance(table: Table) -> str:
@@ -128,20 +165,36 @@ def _key(table: Table, query: FloatArray, parameters: list[Any]) -> str:
 
 
 def _by_key(table: Table, query: FloatArray, matching: str, limit: int, parameters: list[Any]) -> str:
-    return (
-        f"(SELECT {_STORED}, {_key(table, query, parameters)} AS key FROM {table.name} WHERE {matching} "
-        f"ORDER BY key, id LIMIT {limit}) AS nearest"
-    )
+    """The first `limit` rows by key and id."""
+    nearest = f"SELECT {_found(table)}, {_key(table, query, parameters)} AS key FROM {table.rows} WHERE {matching}"
+    return _fetched(table, f"{nearest} ORDER BY key, id LIMIT {limit}")
 
 
-def _by_index(table: Table, matching: str, limit: int, candidates: int) -> str:
+def _by_index(table: Table, matching: str, k: int, candidates: int) -> str:
     """What an iterative scan gives is not quite in order, so more is asked for than needed, and sorted.
 
     The key is that of the vectors, whatever the index holds.
     """
     near = _index_sql.distance(table, f"$1::{table.vector}")
-    return (
-        f"(SELECT {_columns(table)}, total FROM (SELECT *, count(*) OVER () AS total FROM "
-        f"(SELECT {_STORED}, {_distance(table)} AS key FROM {table.name} WHERE {matching} "
-        f"ORDER BY {near} LIMIT {candidates}) AS candidates) AS counted ORDER BY key, id LIMIT {limit})"
+    nearest = (
+        f"SELECT *, count(*) OVER () AS total FROM "
+        f"(SELECT {_found(table)}, {_distance(table)} AS key FROM {table.rows} WHERE {matching} "
+        f"ORDER BY {near} LIMIT {candidates}) AS candidates ORDER BY key, id LIMIT {k}"
     )
+    return f"SELECT {_columns(table)}, nearest.total FROM {_fetched(table, nearest)}"
+
+
+def _found(table: Table) -> str:
+    """What is sorted of a row: its place, by which its columns are fetched once it is among the nearest.
+
+    Of a partitioned table the columns: there a row in each partition may have the same place.
+    """
+    return _STORED if table.layout.partitions else "ctid AS place, id"
+
+
+def _fetched(table: Table, nearest: str) -> str:
+    """A FROM clause of rows `nearest`, which hold what `_found` says, and of the same rows `stored`."""
+    if table.layout.partitions:
+        columns = ", ".join(f"nearest.{column}" for column in _STORED.split(", "))
+        return f"({nearest}) AS nearest CROSS JOIN LATERAL (SELECT {columns}) AS stored"
+    return f"({nearest}) AS nearest JOIN {table.rows} ON stored.ctid = nearest.place"

@@ -8,7 +8,7 @@ a single statement that reads needs no more than autocommit.
 import random
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -63,17 +63,23 @@ class Session:
         self.run(statement)
         return self._cursor.fetchall()
 
-    def each(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
-        """Run statements that return rows, all of them in one round trip."""
+    def each(self, statements: Sequence[Statement], take: Callable[[int, list[tuple[Any, ...]]], T]) -> list[T]:
+        """Run statements that return rows, all of them in one round trip.
+
+        Args:
+            statements: The statements.
+            take: Makes something of a statement's number and its rows, while the server is at the next ones; it must
+                not use the session.
+        """
         if len(statements) == 1:
-            return [self.rows(statements[0])]
+            return [take(0, self.rows(statements[0]))]
         cursors: list[psycopg.RawCursor[tuple[Any, ...]]] = []
         with self.connection.pipeline():
             for text, parameters, prepare in statements:
                 cursor = psycopg.RawCursor(self.connection, row_factory=tuple_row)
                 cursor.adapters.register_dumper(Binary, BinaryDumper)
                 cursors.append(cursor.execute(text.encode(), parameters, prepare=prepare, binary=True))
-        return [cursor.fetchall() for cursor in cursors]
+            return [take(at, cursor.fetchall()) for at, cursor in enumerate(cursors)]
 
     def run(self, statement: Statement) -> int:
         """Run a statement and return the number of rows it concerned."""
@@ -107,7 +113,14 @@ class Session:
 
     @contextmanager
     def settings_outside(self, settings: Mapping[str, str]) -> Generator[None, None, None]:
-        """Make settings for the block, outside any transaction."""
+        """Make settings for the block, outside any transaction.
+
+        Not on a connection that keeps no prepared statements: behind a transaction pooler, for which that is meant, the
+        settings could be made in any session, and stay there.
+        """
+        if self.connection.prepare_threshold is None:
+            yield
+            return
         before = self._set(settings, local=False)
         try:
             yield
@@ -181,22 +194,25 @@ class Sessions:
         while True:
             if self._closed:
                 raise BackendError("this store was closed; connect again")
-            begun = False
+            begun = done = False
             try:
                 with (
                     self._source.connection() as connection,
                     self._transaction(connection, settings, writes) as session,
                 ):
                     begun = True
-                    return work(session)
+                    result = work(session)
+                    done = True
+                return result
             except (errors.SerializationFailure, errors.DeadlockDetected):
                 conflicts += 1
                 if self._source.joins or not repeatable or conflicts == _CONFLICT_ATTEMPTS:
                     raise
                 time.sleep(random.uniform(0, _CONFLICT_PAUSE * 2**conflicts))
             except psycopg.Error as error:
-                # What was lost before the work was begun has written nothing.
-                if not may_reconnect or not is_lost(error) or (writes and begun) or not self._source.recover():
+                # What was lost before its transaction was to be committed has written nothing.
+                again = not begun or (repeatable and not (writes and done))
+                if not may_reconnect or not is_lost(error) or not again or not self._source.recover():
                     raise
                 may_reconnect = False
 
@@ -206,11 +222,11 @@ class Sessions:
     ) -> Generator[Session, None, None]:
         session = Session(connection, joins=self._source.joins)
         settings = {name: value for name, value in settings.items() if self._source.settings.get(name) != value}
-        idle = connection.info.transaction_status == TransactionStatus.IDLE
-        with ExitStack() as stack:
-            if not idle or writes or settings or not connection.autocommit:
-                if idle and self._source.joins and not connection.autocommit:
-                    session.run(Statement("SELECT"))  # begins the caller's transaction, which is then left open
-                stack.enter_context(connection.transaction())
-                stack.enter_context(session.settings(settings, restore=self._source.joins))
+        idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
+        if idle and not writes and not settings and connection.autocommit:
+            yield session
+            return
+        if idle and self._source.joins and not connection.autocommit:
+            session.run(Statement("SELECT"))  # begins the caller's transaction, which is then left open
+        with connection.transaction(), session.settings(settings, restore=self._source.joins):
             yield session

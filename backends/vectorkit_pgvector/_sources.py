@@ -55,15 +55,27 @@ class Source(Protocol):
 class OwnPool:
     """A pool that is opened at the first use, and again after a fork. Its connections are in autocommit mode.
 
+    Behind a transaction pooler, which may run each transaction in another session, nothing is kept in one: neither
+    settings nor prepared statements.
+
     Args:
         resolve: Returns where to connect to, and what to call when the pool is closed; called at the first use.
         settings: Settings to make in every session.
+        pooler: Whether it connects to a pooler; None finds out.
     """
 
     joins = False
 
-    def __init__(self, resolve: Callable[[], tuple[str, Callable[[], None]]], settings: dict[str, str]) -> None:
-        self.settings = settings
+    def __init__(
+        self,
+        resolve: Callable[[], tuple[str, Callable[[], None]]],
+        settings: dict[str, str],
+        *,
+        pooler: bool | None,
+    ) -> None:
+        self.settings: dict[str, str] = {}
+        self._kept = settings
+        self._pooler = pooler
         self._resolve = resolve
         self._closed = False
         self.start_over()
@@ -111,13 +123,16 @@ class OwnPool:
             if self._opened is None:
                 conninfo, close_server = self._resolve()
                 try:
-                    _probe(conninfo)
+                    pooler = _probe(conninfo)
                 except BaseException:
                     close_server()
                     raise
+                if self._pooler is not None:
+                    pooler = self._pooler
+                self.settings = {} if pooler else self._kept
                 pool = ConnectionPool[Connection](
                     conninfo,
-                    kwargs=_arguments(conninfo),
+                    kwargs={**_arguments(conninfo), **({"prepare_threshold": None} if pooler else {})},
                     min_size=0,
                     max_size=_MAX_CONNECTIONS,
                     timeout=_POOL_TIMEOUT,
@@ -131,6 +146,8 @@ class OwnPool:
             return self._opened
 
     def _configure(self, connection: Connection) -> None:
+        if not self.settings:
+            return
         connection.execute(
             "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS settings(name, value)",
             [list(self.settings), list(self.settings.values())],
@@ -143,10 +160,17 @@ def _release(pid: int, pool: "ConnectionPool[Connection]", close_server: Callabl
         close_server()
 
 
-def _probe(conninfo: str) -> None:
-    """Connect once: a pool tries again and again, and in the end does not say why it failed."""
+def _probe(conninfo: str) -> bool:
+    """Connect once: a pool tries again and again, and in the end does not say why it failed.
+
+    Returns:
+        Whether there is a pooler in between: the process that introduced itself (in `BackendKeyData`, by which queries
+        are cancelled; https://www.postgresql.org/docs/current/protocol-flow.html) is not the one that runs statements.
+    """
     try:
-        psycopg.connect(conninfo, **_arguments(conninfo)).close()
+        with psycopg.connect(conninfo, **_arguments(conninfo)) as connection:
+            row = connection.execute("SELECT pg_backend_pid()").fetchone()
+            return row != (connection.info.backend_pid,)
     except psycopg.Error as error:
         raise translate_refusal(error, describe(conninfo)) from error
 

@@ -4,17 +4,21 @@ Everything is qualified: the search path of a caller's connection is the caller'
 functions of pgvector are named in whatever schema the extension was installed in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from vectorkit.filters import Filter
 from vectorkit.types import Batch, CollectionInfo, CollectionSpec, Metric, Patch
+from vectorkit_pgvector._adopted import Adopted
 from vectorkit_pgvector._codec import Binary, jsonb_array, text_array, vector_array
+from vectorkit_pgvector._columns import Column, definition, promoted, quote
 from vectorkit_pgvector._filters import condition
 
 __all__ = [
+    "WHOLE",
     "Facts",
+    "Layout",
     "Statement",
     "Table",
     "analyze",
@@ -24,6 +28,7 @@ __all__ = [
     "delete",
     "lock_rows",
     "page",
+    "partition_name",
     "quote",
     "select_by_ids",
     "taken",
@@ -68,6 +73,23 @@ class Facts(NamedTuple):
     oid: int
 
 
+class Layout(NamedTuple):
+    """How a table is laid out.
+
+    Attributes:
+        partitions: The number of its partitions, by hash of the id; 0 for a table that holds its rows itself.
+        unique: Whether an index keeps ids unique over all of it. Where a partition is on another server there is none:
+            PostgreSQL cannot keep one across servers.
+    """
+
+    partitions: int = 0
+    unique: bool = True
+
+
+WHOLE: Final = Layout()
+"""One table, which holds its rows itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A collection's table.
@@ -76,11 +98,29 @@ class Table:
         name: Its name, qualified and quoted.
         spec: What the collection was created with.
         facts: pgvector's.
+        layout: Whether it is one table or several.
+        adopted: What makes a record in it if it is a table of the application; None for one made here.
     """
 
     name: str
     spec: CollectionSpec
     facts: Facts
+    layout: Layout = WHOLE
+    adopted: Adopted | None = None
+
+    @property
+    def rows(self) -> str:
+        """Its records, with the columns of a table made here, as an item of `FROM` that is called `stored`."""
+        rows = self.name if self.adopted is None else self.adopted.rows(self.name, self.vector)
+        return f"{rows} AS stored"
+
+    @property
+    def embedding(self) -> str:
+        """The vector of a row, as an index on the table itself has it."""
+        if self.adopted is None:
+            return "embedding"
+        column = quote(self.adopted.embedding)
+        return f"({column}::{self.vector})" if self.adopted.half else column
 
     @property
     def vector(self) -> str:
@@ -93,14 +133,14 @@ class Table:
         return f"OPERATOR({self.facts.schema}.{_OPERATORS[self.spec.metric]})"
 
     @property
+    def columns(self) -> Mapping[str, Column]:
+        """Its typed columns, by metadata key."""
+        return promoted(self.spec.columns) if self.adopted is None else self.adopted.typed
+
+    @property
     def sent_embedding(self) -> str:
         """The embedding in binary, whatever the caller's connection makes of values of type `vector`."""
         return f"{self.facts.schema}.vector_send(embedding)"
-
-
-def quote(identifier: str) -> str:
-    """An identifier, quoted."""
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 def table_name(schema: str, collection: CollectionInfo) -> str:
@@ -115,21 +155,38 @@ def table_name(schema: str, collection: CollectionInfo) -> str:
 
 
 def create_table(table: Table) -> list[Statement]:
-    """A table and its indexes, but for that of the vectors: it is built when there are records.
+    """A table, its partitions and its indexes, but for that of the vectors: it is built when there are records.
 
     Embeddings that fit a page are kept in the row, since fetching one from the TOAST table takes longer than
     computing its distance (2,000 × 1,536: 4 ms in place of 9 ms); documents still move out where a row gets too long.
     """
+    typed = "".join(f", {definition(key, kind)}" for key, kind in table.spec.columns.items())
+    parts = [partition_name(table, number) for number in range(table.layout.partitions)]
     statements = [
         f'CREATE TABLE {table.name} (id text COLLATE "C" PRIMARY KEY, document text, metadata jsonb NOT NULL, '
-        f"embedding {table.vector}({table.spec.dimension}) NOT NULL)",
+        f"embedding {table.vector}({table.spec.dimension}) NOT NULL{typed})"
+        + (" PARTITION BY HASH (id)" if parts else ""),
         f"CREATE INDEX ON {table.name} USING gin (metadata jsonb_path_ops)",
+        *(f"CREATE INDEX ON {table.name} ({column.name})" for column in table.columns.values()),
     ]
-    if table.spec.dimension <= _MOST_IN_PAGE:
-        statements.append(
-            f"ALTER TABLE {table.name} ALTER embedding SET STORAGE PLAIN, SET (toast_tuple_target = {_WHOLE_PAGE})"
-        )
+    in_page = table.spec.dimension <= _MOST_IN_PAGE
+    if in_page:
+        statements.append(f"ALTER TABLE {table.name} ALTER embedding SET STORAGE PLAIN")
+    statements += [
+        f"CREATE TABLE {part} PARTITION OF {table.name} FOR VALUES WITH (MODULUS {len(parts)}, REMAINDER {number})"
+        for number, part in enumerate(parts)
+    ]
+    if in_page:
+        statements += [f"ALTER TABLE {name} SET (toast_tuple_target = {_WHOLE_PAGE})" for name in parts or [table.name]]
     return [Statement(text) for text in statements]
+
+
+def partition_name(table: Table, number: int) -> str:
+    """Name of a partition of a collection's table, qualified and quoted; no collection's own table is called so.
+
+    Within PostgreSQL's 63 bytes up to partition 99 of generation 9,999,999.
+    """
+    return f'{table.name[:-1]}_p{number}"'
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
@@ -143,11 +200,13 @@ def columns(table: Table, include_embeddings: bool) -> str:
 def select_by_ids(
     table: Table, ids: Sequence[str], where: Filter | None, limit: int | None, offset: int, include_embeddings: bool
 ) -> Statement:
-    """Records of given ids, in the order of the ids."""
+    """Records of given ids, in the order of the ids. No metadata key, so no typed column, begins with `_vk`."""
     parameters: list[Any] = [text_array(ids)]
+    few = "" if table.adopted is None else f"{_with_ids(table, ids, parameters)} AND "
     return Statement(
-        f"SELECT {columns(table, include_embeddings)} FROM unnest($1::text[]) WITH ORDINALITY AS wanted(id, place) "
-        f"JOIN {table.name} USING (id) WHERE {condition(where, parameters)} ORDER BY place"
+        f"SELECT {columns(table, include_embeddings)} FROM unnest($1::text[]) WITH ORDINALITY AS wanted(id, _vk_place) "
+        f"JOIN {table.rows} USING (id) WHERE {few}{condition(where, parameters, table.columns)}{_named(table)} "
+        "ORDER BY _vk_place"
         f"{_cut(limit, offset)}",
         parameters,
         prepare=False,
@@ -167,8 +226,8 @@ def page(
     parameters: list[Any] = [] if after is None else [after]
     start = "true" if after is None else "id > $1::text"
     return Statement(
-        f"SELECT {columns(table, include_embeddings)} FROM {table.name} "
-        f"WHERE {start} AND {condition(where, parameters)} ORDER BY id{_cut(limit, offset)}",
+        f"SELECT {columns(table, include_embeddings)} FROM {table.rows} "
+        f"WHERE {start} AND {condition(where, parameters, table.columns)} ORDER BY id{_cut(limit, offset)}",
         parameters,
         prepare=None if where is None else False,
     )
@@ -177,7 +236,8 @@ def page(
 def count(table: Table, where: Filter | None) -> Statement:
     """The number of records."""
     parameters: list[Any] = []
-    return Statement(f"SELECT count(*) FROM {table.name} WHERE {condition(where, parameters)}", parameters, False)
+    matching = condition(where, parameters, table.columns)
+    return Statement(f"SELECT count(*) FROM {table.rows} WHERE {matching}", parameters, False)
 
 
 def unanalyzed(table: Table) -> Statement:
@@ -186,17 +246,35 @@ def unanalyzed(table: Table) -> Statement:
 
 
 def analyze(table: Table) -> Statement:
-    """Tell the planner of the table's size; reading one narrow column is enough for that."""
-    return Statement(f"ANALYZE (SKIP_LOCKED) {table.name} (id)")
+    """Tell the planner of the table's size, and of what filters will find."""
+    columns = ", ".join(("id", "metadata", *(column.name for column in table.columns.values())))
+    return Statement(f"ANALYZE (SKIP_LOCKED) {table.name} ({columns})")
 
 
 def taken(table: Table, ids: Sequence[str]) -> Statement:
     """How many of the ids are stored, and the first ten of those."""
+    parameters: list[Any] = []
+    named = _with_ids(table, ids, parameters)
     return Statement(
-        f"SELECT id, count(*) OVER () FROM {table.name} WHERE id = ANY ($1::text[]) ORDER BY id LIMIT 10",
-        [text_array(ids)],
-        prepare=False,
+        f"SELECT id, count(*) OVER () FROM {table.rows} WHERE {named} ORDER BY id LIMIT 10", parameters, prepare=False
     )
+
+
+def _with_ids(table: Table, ids: Sequence[str], parameters: list[Any]) -> str:
+    """The condition that a row has one of the ids."""
+    if table.adopted is None:
+        parameters.append(text_array(ids))
+        return f"id = ANY (${len(parameters)}::text[])"
+    parameters.append(text_array(table.adopted.keys(ids)))
+    return f"_vk_key = ANY (${len(parameters)}::text[]::{table.adopted.id.type}[])"
+
+
+def _named(table: Table) -> str:
+    """For a statement that joins `stored` with the ids `$1`: what another server must be told to send only those rows.
+
+    It is sent the conditions on the table's own columns, not joins; and would lock what it sends, too.
+    """
+    return "" if table.layout.unique else " AND stored.id = ANY ($1::text[])"
 
 
 def _cut(limit: int | None, offset: int) -> str:
@@ -212,12 +290,18 @@ def copy_in(table: Table) -> str:
 
 
 def upsert(table: Table, rows: Batch) -> Statement:
-    """Insert rows, or replace those of the same ids as a whole."""
+    """Insert rows, or replace those of the same ids as a whole.
+
+    Where no index keeps ids unique, PostgreSQL has no conflict to act on; the old rows must be gone then.
+    """
+    replacing = (
+        " ON CONFLICT (id) DO UPDATE SET "
+        "document = excluded.document, metadata = excluded.metadata, embedding = excluded.embedding"
+    )
     return Statement(
         f"INSERT INTO {table.name} (id, document, metadata, embedding) "
-        f"SELECT * FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::{table.vector}[]) "
-        "ON CONFLICT (id) DO UPDATE SET "
-        "document = excluded.document, metadata = excluded.metadata, embedding = excluded.embedding",
+        f"SELECT * FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::{table.vector}[])"
+        + (replacing if table.layout.unique else ""),
         [
             text_array(rows.ids),
             text_array(rows.documents),
@@ -229,9 +313,9 @@ def upsert(table: Table, rows: Batch) -> Statement:
 
 def lock_rows(table: Table, ids: Sequence[str]) -> Statement:
     """Lock rows in the order of their ids, as every writer here does, so that two of them cannot deadlock."""
-    return Statement(
-        f"SELECT id FROM {table.name} WHERE id = ANY ($1::text[]) ORDER BY id FOR UPDATE", [text_array(ids)], False
-    )
+    parameters: list[Any] = []
+    named = _with_ids(table, ids, parameters)
+    return Statement(f"SELECT id FROM {table.rows} WHERE {named} ORDER BY id FOR UPDATE", parameters, False)
 
 
 def update(table: Table, patch: Patch) -> Statement:
@@ -247,7 +331,8 @@ def update(table: Table, patch: Patch) -> Statement:
     changes = ", ".join(f"{column} = {_new_value(column, patch.merge)}" for column in columns)
     return Statement(
         f"UPDATE {table.name} AS stored SET {changes} "
-        f"FROM unnest($1::text[], {arrays}) AS new(id, {', '.join(columns)}) WHERE stored.id = new.id",
+        f"FROM unnest($1::text[], {arrays}) AS new(id, {', '.join(columns)}) "
+        f"WHERE stored.id = new.id{_named(table)}",
         [text_array(patch.ids), *(value for _, value in columns.values())],
         prepare=False,
     )
@@ -259,8 +344,9 @@ def _new_value(column: str, merge: bool) -> str:
 
 def delete(table: Table, ids: Sequence[str] | None, where: Filter | None) -> Statement:
     """Delete records; the rows come back as a count."""
-    parameters: list[Any] = [] if ids is None else [text_array(ids)]
-    named = "true" if ids is None else "id = ANY ($1::text[])"
-    return Statement(
-        f"DELETE FROM {table.name} WHERE {named} AND {condition(where, parameters)}", parameters, prepare=False
-    )
+    parameters: list[Any] = []
+    named = "true" if ids is None else _with_ids(table, ids, parameters)
+    matching = f"{named} AND {condition(where, parameters, table.columns)}"
+    if table.adopted is not None:
+        matching = f"{quote(table.adopted.id.name)} IN (SELECT _vk_key FROM {table.rows} WHERE {matching})"
+    return Statement(f"DELETE FROM {table.name} WHERE {matching}", parameters, prepare=False)

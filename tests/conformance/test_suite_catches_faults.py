@@ -27,6 +27,7 @@ CATCHES = {
     "SharesItsMemory": "test_independent_stores_do_not_share_anything",
     "DropLeavesTheRecords": "test_a_handle_of_a_dropped_collection_is_stale",
     "StaleHandlesWork": "test_a_handle_of_a_dropped_collection_is_stale",
+    "KeepsTheRecordsItReplaces": "test_one_collection_takes_the_place_of_another",
     # 2 Records
     "CountsIdsInBytes": "test_an_id_has_1_to_512_characters",
     "FoldsIds": "test_ids_are_compared_by_code_point",
@@ -85,6 +86,7 @@ CATCHES = {
     "WritesAThousandAtMost": "test_any_number_of_records_is_taken_at_once",
     "IndexIsLate": "test_a_write_is_visible_to_the_next_call",
     "IndexWaitsForAThousand": "test_results_do_not_depend_on_how_many_records_there_are",
+    "EmbedsAllAgain": "test_what_is_stored_unchanged_is_not_embedded_again",
     # 4 Reading
     "CutsBeforeTheFilter": "test_limit_and_offset_cut_the_order",
     "GetsAHundredAtMost": "test_any_number_of_records_is_taken_at_once",

@@ -1,7 +1,10 @@
 """On the caller's connection: in the caller's transaction, which is neither ended nor spoiled, nor is the session."""
 
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from vectorkit import (
     Collection,
     CollectionExistsError,
     CollectionNotFoundError,
+    DimensionMismatchError,
     DuplicateIdError,
     Record,
     RecordNotFoundError,
@@ -68,6 +72,112 @@ def test_vectors_and_rows_of_the_application_commit_together(
         assert others.count() == docs.count() == seen
         assert connection.execute(f"SELECT count(*) FROM {schema}.articles".encode()).fetchone() == (seen - 1,)
         connection.commit()
+
+
+APPLICATION = """
+CREATE TABLE {schema}.authors (name text PRIMARY KEY, articles int NOT NULL DEFAULT 0);
+CREATE TABLE {schema}.articles (
+    id text PRIMARY KEY REFERENCES {records} DEFERRABLE INITIALLY DEFERRED,
+    author text NOT NULL REFERENCES {schema}.authors,
+    title text NOT NULL UNIQUE DEFERRABLE INITIALLY DEFERRED,
+    price numeric NOT NULL CHECK (price >= 0)
+);
+INSERT INTO {schema}.authors VALUES ('Ada'), ('Bob');
+"""
+
+
+@pytest.fixture
+def application(connection: Connection, docs: Collection, schema: str) -> Callable[..., None]:
+    """Publishes an article of a real application: a row, a count in another table, and a record with its vector."""
+    connection.execute(APPLICATION.format(schema=schema, records=docs.info().location).encode())
+    connection.commit()
+
+    def publish(id: str, title: str = "", price: int = 1, author: str = "Ada", vector: Any = (1, 2)) -> None:
+        connection.execute(
+            f"INSERT INTO {schema}.articles VALUES (%s, %s, %s, %s)".encode(), [id, author, title or id, 0]
+        )
+        docs.add(ids=[id], documents=[f"text of {id}"], embeddings=[vector], metadatas=[{"author": author}])
+        connection.execute(f"UPDATE {schema}.articles SET price = %s WHERE id = %s".encode(), [price, id])
+        connection.execute(f"UPDATE {schema}.authors SET articles = articles + 1 WHERE name = %s".encode(), [author])
+        connection.commit()
+
+    return publish
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"vector": [1, 2, 3]}, DimensionMismatchError),  # before anything is sent
+        ({"id": "a"}, DuplicateIdError),  # the store refuses it
+        ({"price": -1}, psycopg.errors.CheckViolation),  # the application's table does, after the vector
+        ({"author": "Eve"}, psycopg.errors.ForeignKeyViolation),
+        ({"title": "one"}, psycopg.errors.UniqueViolation),  # at COMMIT alone
+    ],
+    ids=["vector", "id", "price", "author", "title"],
+)
+def test_an_application_that_fails_anywhere_leaves_neither_row_nor_vector(
+    connection: Connection,
+    docs: Collection,
+    schema: str,
+    application: Callable[..., None],
+    wrong: dict[str, Any],
+    error: type[Exception],
+) -> None:
+    """3.7 Whoever refuses it, and when: what plain SQL joins afterwards is what was committed as a whole."""
+    application("one", price=5)
+    with pytest.raises(error):
+        application(**{"id": "two", **wrong})
+    connection.rollback()
+    application("three", price=7, author="Bob")
+    joined = connection.execute(
+        f"""
+        SELECT article.id, price, stored.document, stored.metadata ->> 'author', articles
+        FROM {schema}.articles AS article JOIN {docs.info().location} AS stored USING (id)
+        JOIN {schema}.authors AS author ON author.name = article.author
+        WHERE stored.metadata @> '{{"author": "Ada"}}' OR price > 6
+        ORDER BY stored.embedding <-> '[1, 2]', article.id
+        """.encode()
+    )
+    assert joined.fetchall() == [("one", 5, "text of one", "Ada", 1), ("three", 7, "text of three", "Bob", 1)]
+    assert connection.execute(f"SELECT count(*) FROM {schema}.articles".encode()).fetchone() == (2,)
+    assert [record.id for record in docs.get()] == ["a", "one", "three"]
+
+
+def test_a_foreign_key_of_the_applications_holds(
+    connection: Connection, docs: Collection, application: Callable[..., None], schema: str
+) -> None:
+    """8.2 A record that a row refers to is not deleted alone; with the row it is, in one transaction."""
+    application("one")
+    docs.delete(["one"])
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):  # deferred to the caller's own COMMIT
+        connection.commit()
+    assert docs.count() == 2
+    connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    with pytest.raises(BackendError, match="articles"):
+        docs.delete(["one"])
+    assert docs.count() == 2
+    connection.execute(f"DELETE FROM {schema}.articles WHERE id = 'one'".encode())
+    assert docs.delete(["one"]) == 1
+    connection.commit()
+    assert docs.count() == 1
+
+
+def test_the_example_of_one_transaction_says_what_is_stored(database: str) -> None:
+    """3.7 `examples/own_transaction.py`, as the README has it run."""
+    script = Path(__file__).parents[2] / "examples" / "own_transaction.py"
+    done = subprocess.run([sys.executable, script, database], check=True, capture_output=True, text=True, timeout=60)
+    for line in (
+        "published: Bread, Pizza, Chess, Cake; 4 vectors",
+        'refused by the table: new row for relation "articles" violates check constraint',
+        "refused by the store: the document of record '6' holds a lone surrogate",
+        "neither of them is anywhere: Bread, Pizza, Chess, Cake; 4 vectors",
+        "  Bread    12.50  0.",
+        "'Pizza' retracted: Bread, Chess, Cake; 3 vectors",
+    ):
+        assert f"\n{line}" in f"\n{done.stdout}"
+    with psycopg.connect(database) as connection:
+        gone = connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'vectorkit_example'")
+        assert gone.fetchone() == (0,)
 
 
 def test_a_collection_created_in_a_transaction_goes_with_it(

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import psycopg
@@ -16,7 +17,9 @@ VALUES: list[Any] = [
     None, True, False, 0, 1, -1, 2**53, 2**53 + 1, 2**63 - 1, -(2**63), 0.0, -0.0, 1.0, 1.5, -1.5, 0.1, 1e15, 1e16,
     1e300, -1e300, 5e-324, float(2**53), float(2**63), "", "1", "a", "A", "b", "é", "e\u0301", "\U0001f600", "\uffff",
     "true", "null", "%", "'", "\\", "10000000000000000.0", [], [1], [1.0, "a"], [None], [True], [[1]], [{"k": 1}],
-    [1e16], {}, {"k": 1}, {"k": [1]},
+    [1e16], {}, {"k": 1}, {"k": [1]}, "0001-01-01", "2024-02-29", "2023-02-29", "2024-2-9", "2024-02-29T10:00:00",
+    "2024", "0000-01-01", "9999-12-31", "10000-01-01", "2024-13-01", "２０２４-02-28", "2024-02-29\n", "z" * 511,
+    "z" * 512, "z" * 513, "z" * 511 + "y", "z" * 512 + "y", "\U0001f600" * 3000,
 ]  # fmt: skip
 BEYOND: list[Any] = [10**20, -(10**20), 10**400, -(10**400), 10**5000, 1.7e308]
 OPERANDS: list[Any] = [value for value in VALUES if not isinstance(value, list | dict)] + BEYOND
@@ -27,12 +30,12 @@ PAYLOADS = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def pair(store: VectorStore) -> tuple[Collection, Collection]:
+@pytest.fixture(params=[{}, {"k": int}, {"k": float}, {"k": str}, {"k": bool}, {"k": date, "other": int}], ids=str)
+def pair(store: VectorStore, request: pytest.FixtureRequest) -> tuple[Collection, Collection]:
     """The collection, and the reference with the same records: every value under `k`, and one without it."""
     made = (
         VectorStore(MemoryBackend()).create_collection("docs", dimension=1, metric="l2"),
-        store.create_collection("docs", dimension=1, metric="l2"),
+        store.create_collection("docs", dimension=1, metric="l2", columns=request.param),
     )
     metadatas: list[dict[str, Any]] = [{"k": value, "other": index % 3} for index, value in enumerate(VALUES)]
     for docs in made:
@@ -130,7 +133,7 @@ def test_keys_and_operands_are_never_text_of_the_statement() -> None:
     texts: set[str] = set()
     for tree in trees:
         parameters: list[Any] = []
-        texts.add(condition(tree if tree is None else Not(tree), parameters))
+        texts.add(condition(tree if tree is None else Not(tree), parameters, {}))
     assert len(texts) <= 30  # as many as there are forms of conditions, whatever is in them
 
 
@@ -168,7 +171,7 @@ def test_equality_and_containment_use_the_index_on_metadata(store: VectorStore, 
     ]
     for where in wheres:
         parameters: list[Any] = []
-        text = condition(filters.parse(where), parameters)
+        text = condition(filters.parse(where), parameters, {})
         with psycopg.RawCursor(admin) as cursor:
             cursor.adapters.register_dumper(Binary, BinaryDumper)
             cursor.execute(f"EXPLAIN SELECT FROM {docs.info().location} WHERE {text}".encode(), parameters)

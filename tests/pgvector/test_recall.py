@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 import psycopg
 import pytest
 
-from vectorkit import Collection, Hit, VectorBackend, VectorStore
+from vectorkit import HNSW, Collection, Hit, IVFFlat, VectorBackend, VectorStore
 from vectorkit.embedders import SentenceTransformerEmbedder
+from vectorkit.indexes import Index
 from vectorkit.types import FloatArray
 from vectorkit_pgvector import PgVectorBackend
 
@@ -104,6 +106,44 @@ def test_recall_of_the_default_search_on_real_text(data: Data, where: dict[str, 
             assert len(found) == len(expected)
             shares.append(share(found, expected))
         assert np.mean(shares) >= 0.99, f"recall@10 {np.mean(shares):.4f} of {where}, exact={exact}"
+
+
+@pytest.fixture
+def connection(postgres_url: str) -> "Iterator[psycopg.Connection[Any]]":
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        HNSW(quantization="half"),
+        HNSW(quantization="binary"),
+        IVFFlat(),
+        IVFFlat(lists=20),
+        IVFFlat(lists=20, quantization="half"),
+        IVFFlat(lists=20, quantization="binary"),
+    ],
+    ids=str,
+)
+def test_recall_of_other_indexes_on_real_text(data: Data, index: Index, connection: "psycopg.Connection[Any]") -> None:
+    """6.7 At their default settings: those of fewer bits are asked for more, and the vectors decide."""
+    made = VectorStore(data.backend).create_collection(f"other-{uuid4().hex}", dimension=data.docs.info().dimension)
+    made.create_index(index)
+    made.add(records=data.docs.scan(include_embeddings=True))
+    connection.execute("SET enable_seqscan = off")  # which is quicker for so few records, and exact
+    store = VectorStore(PgVectorBackend(connection=connection, schema="test_recall"))
+    docs = store.get_collection(made.name)
+    for queries in (data.manual, data.docstrings):
+        some = queries[np.random.default_rng(3).choice(len(queries), QUERIES, replace=False)]
+        for where in (None, {"half": 1}, {"tenth": {"$ne": 3}}):
+            expected = docs.search_many(some, 10, where=where, exact=True)
+            found = docs.search_many(some, 10, where=where, exact=False)
+            assert [len(hits) for hits in found] == [10] * QUERIES
+            shares = [share(*both) for both in zip(found, expected, strict=True)]
+            assert np.mean(shares) >= 0.99, f"recall@10 {np.mean(shares):.4f} of {where}"
+    explained = docs.explain(data.manual[0], exact=False)
+    assert explained.index is not None, explained
 
 
 def test_what_is_measured_is_the_index(data: Data) -> None:

@@ -1,5 +1,6 @@
 """Search: what the index finds, what it does not, and that no answer is the poorer for it."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,16 +81,16 @@ def test_the_default_search_uses_the_index_above_the_limit(large: Collection, ad
     table = table_of(large, admin)
     for name, value in index_settings(10).items():
         admin.execute("SELECT set_config(%s, %s, false)", [name, value])
-    many = plan(admin, _search_sql.exact_or_index(table, query, None, 14, 14))
+    many = plan(admin, _search_sql.exact_or_index(table, query, 14, 10, 14))
     assert "Index Scan using" in many
     assert "embedding_idx" in many
     assert "Tid Scan" not in many.replace("Tid Scan on", "never") or "(never executed)" in many
     where = filters.parse({"kind": "k7"})
-    few = plan(admin, _search_sql.exact_or_index(table, query, where, 14, 200))
+    few = plan(admin, _search_sql.exact_if_few(table, query, where, 14))
     assert "metadata_idx" in few
     scan = next(line for line in few.splitlines() if "Tid Scan" in line)
     assert "actual rows=6" in scan
-    assert all("never executed" in line for line in few.splitlines() if "embedding_idx" in line)
+    assert "embedding_idx" not in few
 
 
 def test_an_exact_search_passes_the_index_by(large: Collection, admin: Connection) -> None:
@@ -127,6 +128,123 @@ def test_k_come_back_and_are_what_they_say(
                 scored = {hit.id: hit.score for hit in reference.search(query, COUNT, where=where)}
                 assert [hit.score for hit in found] == [scored[hit.id] for hit in found]
                 assert [(hit.distance, hit.id) for hit in found] == sorted((hit.distance, hit.id) for hit in found)
+
+
+@pytest.mark.parametrize("exact", [None, True, False])
+def test_typed_columns_of_any_name_are_not_mistaken_for_ours(store: VectorStore, exact: bool | None) -> None:
+    """6.2 Such as the search has names for."""
+    names = ["key", "place", "total", "number", "few", "stored", "nearest", "distance"]
+    docs = store.create_collection("docs", dimension=8, columns=dict.fromkeys(names, int))
+    vectors = clustered(2100, 8, seed=14)
+    docs.add(
+        ids=[f"{number:04}" for number in range(2100)],
+        embeddings=vectors,
+        metadatas=[dict.fromkeys(names, 2100 - number) for number in range(2100)],
+    )
+    for where in (None, {"key": {"$gt": 5}}, {"place": 7}):
+        for query in (vectors[3], vectors[2093]):
+            found = docs.search(query, 10, where=where, exact=exact)
+            assert numbers(found) == numbers(sorted(found, key=lambda hit: (hit.distance or 0.0, hit.id)))
+            assert all(hit.metadata == dict.fromkeys(names, 2100 - int(hit.id)) for hit in found)
+            assert len(found) == (1 if where == {"place": 7} else 10)
+
+
+def test_a_table_that_was_large_a_moment_ago_is_seen_to_be_small(
+    store: VectorStore, postgres_url: str, schema: str
+) -> None:
+    """6.7 At once after deletes of this store, a tenth of a second after those of others."""
+    docs = store.create_collection("docs", dimension=8)
+    vectors = clustered(2300, 8, seed=13)
+    ids = [f"{number:04}" for number in range(2300)]
+    docs.add(ids=ids, embeddings=vectors)
+
+    def exact() -> bool:
+        (found,) = store.backend.search(docs.info(), vectors[:1], 10)
+        assert len(found.hits) == 10
+        return found.exact
+
+    assert [exact(), exact()] == [False, False]
+    docs.delete(ids[:150])
+    assert not exact()
+    docs.delete(ids[150:300])
+    assert exact()
+    docs.add(ids=ids[:300], embeddings=vectors[:300])
+    assert [exact(), exact()] == [False, False]
+    with VectorStore(PgVectorBackend(postgres_url, schema=schema)) as other:
+        other.get_collection("docs").delete(ids[:300])
+    time.sleep(0.11)
+    assert exact()
+
+
+SELECTIVE: list[Any] = [
+    *({"tenth": "t3"}, {"hundredth": "h7"}, {"kind": "k7"}),  # a string: 10%, 1%, 0.1%
+    *({"number": {"$lt": 600}}, {"number": {"$gte": 5940}}, {"number": {"$in": [1, 5, 9, 4000, 5999, 17]}}),
+    *({"tags": {"$contains": 3}}, {"tags": {"$contains": "h7"}}, {"tags": {"$contains": "k7"}}),
+    *({"$or": [{"tenth": "t3"}, {"tenth": "t4"}]}, {"$or": [{"kind": "k7"}, {"kind": "k8"}, {"number": -1}]}),
+    *({"$not": {"number": {"$gte": 600}}}, {"$not": {"$or": [{"number": {"$gt": 5}}, {"tenth": None}]}}),
+    *({"$document": " 33"}, {"$document": "about c"}, {"$document": "of nothing"}),
+]
+
+
+@pytest.mark.parametrize("mode", ["auto", "force_generic_plan", "force_custom_plan"])
+def test_a_selective_filter_never_comes_back_short(
+    selective: tuple[Collection, Collection], postgres_url: str, mode: str
+) -> None:
+    """6.1, 6.7 Whatever plan PostgreSQL keeps for a statement that was prepared, for every kind of filter."""
+    docs, reference = selective
+    schema = docs.info().location.split('"')[1]
+    queries = clustered(2, 16, seed=12)
+    with psycopg.connect(postgres_url, autocommit=True, prepare_threshold=0) as connection:
+        connection.execute(f"SET plan_cache_mode = {mode}".encode())
+        mine = VectorStore(PgVectorBackend(connection=connection, schema=schema)).get_collection("docs")
+        shares: list[float] = []
+        for filter in SELECTIVE:
+            text = filter.get("$document")
+            arguments: dict[str, Any] = {"where": filter} if text is None else {"where_document": {"$contains": text}}
+            matching = reference.count(**arguments)
+            for query in queries:
+                everything = reference.search(query, 10_000, **arguments)
+                assert len(everything) == matching
+                for k, exact in ((10, None), (10, False), (1000, None), (10_000, None), (10_000, False)):
+                    found = mine.search(query, k, exact=exact, **arguments)
+                    assert len(found) == min(k, matching), (filter, k, exact)
+                    if matching <= 2000 and exact is None:
+                        assert numbers(found) == numbers(everything[:k])
+                    elif k == 10 and matching:
+                        near = {hit.id for hit in everything[:k]}
+                        shares.append(len({hit.id for hit in found} & near) / len(near))
+    assert np.mean(shares) >= 0.99
+
+
+@pytest.fixture(scope="module")
+def selective(postgres_url: str) -> Iterator[tuple[Collection, Collection]]:
+    """Records that strings, numbers, lists and documents tell apart; the same in memory."""
+    name = "test_selective"
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE".encode())
+        with VectorStore(PgVectorBackend(postgres_url, schema=name)) as store:
+            docs = store.create_collection("docs", dimension=16)
+            reference = VectorStore(MemoryBackend()).create_collection("docs", dimension=16)
+            shuffled = np.random.default_rng(11).permutation(COUNT).tolist()
+            for each in (docs, reference):
+                each.add(
+                    ids=[f"{number:06}" for number in range(COUNT)],
+                    documents=[f"document {n} about {'cats' if n % 2 else 'dogs'}" for n in shuffled],
+                    embeddings=clustered(COUNT, 16, seed=11),
+                    metadatas=[
+                        {
+                            "number": n,
+                            "tenth": f"t{n % 10}",
+                            "hundredth": f"h{n % 100}",
+                            "kind": f"k{n % 1000}",
+                            "tags": [n % 10, f"h{n % 100}", f"k{n % 1000}"],
+                        }
+                        for n in shuffled
+                    ],
+                )
+            admin.execute(f"ANALYZE {docs.info().location}".encode())
+            yield docs, reference
+        admin.execute(f"DROP SCHEMA {name} CASCADE".encode())
 
 
 def test_deleting_the_nearest_leaves_no_gap(store: VectorStore) -> None:

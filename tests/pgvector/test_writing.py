@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from vectorkit import BackendError, DuplicateIdError, Record, RecordNotFoundError, VectorStore
+from vectorkit import BackendUnavailableError, DuplicateIdError, Record, RecordNotFoundError, VectorStore
 from vectorkit_pgvector import PgVectorBackend
 
 Connection = psycopg.Connection[Any]
@@ -145,7 +145,7 @@ def test_a_connection_lost_in_mid_write_writes_nothing(store: VectorStore, admin
         yield from (Record(f"late {number}", embedding=[1, 2]) for number in range(2500))
 
     for write in (docs.add, docs.upsert):
-        with pytest.raises(BackendError):
+        with pytest.raises(BackendUnavailableError, match="call again"):
             write(records=cut_off())
         assert docs.count() == 0
 

@@ -165,10 +165,12 @@ class SentenceTransformerEmbedder:
                 )
             finite = np.isfinite(made).all(axis=1)
             if not finite.all():
-                what = "the query" if task == "query" else f"texts[{rows[int(np.argmin(finite))]}]"
+                row = rows[int(np.argmin(finite))]
+                what = "the query" if task == "query" else f"texts[{row}]"
                 raise EmbeddingError(
                     f"the model {self._name!r} made a vector with NaN or infinity of {what}; its weights may be "
-                    "damaged, or in a precision the device does not do: try device='cpu'"
+                    "damaged, or in a precision the device does not do: try device='cpu'",
+                    index=row,
                 )
             vectors[rows] = made
             if self._progress is not None and task == "document":

@@ -33,8 +33,8 @@ __all__ = ["BackendConformance"]
 # Asserts in these modules then show their values when they fail, as they do in test files.
 _MODULES = (
     *("suite", "_asserts", "_collections", "_differences", "_embedders", "_equivalence", "_errors", "_filter_limits"),
-    *("_filters", "_hybrid", "_large", "_metadata", "_reading", "_records", "_search", "_tables", "_text"),
-    *("_text_index", "_ties", "_updating", "_vectors", "_words", "_writing"),
+    *("_filters", "_hybrid", "_ingest", "_large", "_metadata", "_reading", "_records", "_reembed", "_search"),
+    *("_tables", "_text", "_text_index", "_ties", "_updating", "_vectors", "_words", "_writing"),
 )
 
 

@@ -80,7 +80,10 @@ class TextEmbedder:
 
     def embed_documents(self, texts: Sequence[str]) -> FloatArray:
         """One row a text."""
-        return np.array([self.embed_query(text) for text in texts], dtype=np.float32).reshape(-1, 8)
+        if self.refuses is not None and self.refuses in texts:
+            raise EmbeddingError("this text cannot be embedded; give another", index=list(texts).index(self.refuses))
+        vectors = [self.embed_query(text) for text in texts]
+        return np.array(vectors, dtype=np.float32).reshape(-1, self.identity.dimension)
 
     def embed_query(self, text: str) -> FloatArray:
         """The vector of one text."""

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import pytest
 
 from vectorkit.errors import UnsupportedError
-from vectorkit.protocol import IndexedBackend, TextSearchBackend, VectorBackend
+from vectorkit.protocol import IndexedBackend, ReplacingBackend, TextSearchBackend, VectorBackend
 from vectorkit.types import Capabilities, CollectionSpec
 
 __all__ = ["Preflight", "PreflightError", "protocol_problems"]
@@ -25,7 +25,7 @@ def protocol_problems(backend: object) -> list[str]:
     """Return in what an object differs from the protocol: names, kinds and defaults of arguments, and properties.
 
     The protocol is `VectorBackend`, or `TextSearchBackend` if the object's capabilities say `text_search`, and
-    `IndexedBackend` if the object has a method `create_index`.
+    `IndexedBackend` or `ReplacingBackend` if the object has a method `create_index` or `replace_collection`.
     """
     problems: list[str] = []
     capabilities: object = getattr(backend, "capabilities", None)
@@ -33,6 +33,8 @@ def protocol_problems(backend: object) -> list[str]:
     methods = dict(inspect.getmembers(TextSearchBackend if text_search else VectorBackend, inspect.isfunction))
     if hasattr(backend, "create_index"):
         methods |= inspect.getmembers(IndexedBackend, inspect.isfunction)
+    if hasattr(backend, "replace_collection"):
+        methods |= inspect.getmembers(ReplacingBackend, inspect.isfunction)
     for name, wanted in methods.items():
         if name.startswith("_"):
             continue

@@ -14,10 +14,12 @@ from vectorkit.testing._errors import ErrorRules
 from vectorkit.testing._filter_limits import FilterLimitRules
 from vectorkit.testing._filters import FilterRules
 from vectorkit.testing._hybrid import HybridRules
+from vectorkit.testing._ingest import IngestRules
 from vectorkit.testing._large import LargeSearchRules
 from vectorkit.testing._metadata import MetadataRules
 from vectorkit.testing._reading import ReadingRules
 from vectorkit.testing._records import RecordRules
+from vectorkit.testing._reembed import ReembedRules
 from vectorkit.testing._reranking import RerankingRules
 from vectorkit.testing._search import SearchRules
 from vectorkit.testing._text import TextRules
@@ -33,11 +35,13 @@ __all__ = ["BackendConformance", "deviation", "unknown_tests"]
 class BackendConformance(
     CollectionRules,
     EmbedderRules,
+    ReembedRules,
     RecordRules,
     VectorRules,
     MetadataRules,
     WritingRules,
     UpdateRules,
+    IngestRules,
     ReadingRules,
     FilterRules,
     FilterLimitRules,

@@ -15,6 +15,7 @@ __all__ = [
     "FoldsNames",
     "ForgetsTheEmbedder",
     "ForgetsTheMetric",
+    "KeepsTheRecordsItReplaces",
     "ListsInOrderOfCreation",
     "RefusesLargeDimensions",
     "SharesIds",
@@ -116,4 +117,14 @@ class DropLeavesTheRecords(FaultyBackend):
     def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
         info = super().create_collection(spec)
         self._rows(info).update(self._left.get((spec.name, spec.dimension), {}))
+        return info
+
+
+class KeepsTheRecordsItReplaces(FaultyBackend):
+    """1.7 What takes the place of a collection has its records too, as where the rows are moved into the old table."""
+
+    def replace_collection(self, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
+        kept = {**self._rows(old)}
+        info = super().replace_collection(old, new)
+        self._rows(info).update({id: row for id, row in kept.items() if id not in self._rows(info)})
         return info

@@ -10,6 +10,7 @@ import numpy as np
 from vectorkit._narrow import is_dict, is_list
 from vectorkit.collection import Collection
 from vectorkit.errors import CollectionNotFoundError, DimensionMismatchError, InvalidArgumentError
+from vectorkit.progress import Ingested
 from vectorkit.protocol import Embedder
 from vectorkit.testing.faults._store import FaultyCollection, FaultyStore
 from vectorkit.types import Hit, Record
@@ -18,6 +19,7 @@ __all__ = [
     "CutsAndPadsVectors",
     "DeletesEverythingOnNoArguments",
     "DropsUnknownConditions",
+    "EmbedsAllAgain",
     "EmbedsByDefault",
     "GetOrCreateIgnoresSettings",
     "KeepsTheVectorOfTheOldDocument",
@@ -180,6 +182,14 @@ class DeletesEverythingOnNoArguments(FaultyCollection):
         if ids is None and not any(filters.values()):
             return super().delete([record.id for record in self.get()])
         return super().delete(ids, **filters)
+
+
+class EmbedsAllAgain(FaultyCollection):
+    """3.9 An ingest embeds and writes everything each time, as a loop over upsert does."""
+
+    def ingest(self, source: Any, **options: Any) -> Ingested:
+        self.delete([record.id for record in self.get()])
+        return super().ingest(source, **options)
 
 
 class DropsUnknownConditions(FaultyCollection):
