@@ -102,17 +102,20 @@ def passages() -> Iterator[vk.Record]:
     """One record for each error number, exception, function and method, with what Python says about it."""
     for number, name in errno.errorcode.items():
         yield vk.Record(name, f"{name}: {os.strerror(number)}", metadata={"kind": "error number"})
-    names: dict[str, Any] = vars(builtins)
-    for name, value in names.items():
+    for name, value in vars(builtins).items():
         if name.startswith("_") or not callable(value) or getattr(value, "__name__", "") != name:  # IOError is OSError
             continue
-        kind = "exception" if isinstance(value, type) and issubclass(value, BaseException) else "built-in"
+        kind = "exception" if is_exception(value) else "built-in"
         yield vk.Record(name, f"{name}: {said(value)}", metadata={"kind": kind})
     for owner in (str, bytes, int, float, list, tuple, dict, set, frozenset):
         for name, value in vars(owner).items():
             if not name.startswith("_") and callable(value):
                 full = f"{owner.__name__}.{name}"
                 yield vk.Record(full, f"{full}: {said(value)}", metadata={"kind": "method"})
+
+
+def is_exception(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
 
 
 def said(value: object) -> str:
