@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         Embedder,
         ForeignCollections,
         IndexedBackend,
+        MeasuredBackend,
         ReplacingBackend,
         TextSearchBackend,
         VectorBackend,
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
         Patch,
         Ranking,
         Record,
+        Storage,
     )
 
 __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
@@ -122,6 +124,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "InvalidNameError",
     "InvalidVectorError",
     "Json",
+    "MeasuredBackend",
     "MemoryBackend",
     "Metadata",
     "Metric",
@@ -135,6 +138,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "ReplacingBackend",
     "Reranker",
     "RerankingError",
+    "Storage",
     "TextSearchBackend",
     "UnsupportedError",
     "VectorBackend",
@@ -195,6 +199,7 @@ _MODULES = {
     "InvalidMetadataError": "vectorkit.errors",
     "InvalidNameError": "vectorkit.errors",
     "InvalidVectorError": "vectorkit.errors",
+    "MeasuredBackend": "vectorkit.protocol",
     "MemoryBackend": "vectorkit.memory",
     "Metric": "vectorkit.types",
     "MissingDependencyError": "vectorkit.errors",
@@ -207,6 +212,7 @@ _MODULES = {
     "ReplacingBackend": "vectorkit.protocol",
     "Reranker": "vectorkit.reranking",
     "RerankingError": "vectorkit.errors",
+    "Storage": "vectorkit.types",
     "TextSearchBackend": "vectorkit.protocol",
     "UnsupportedError": "vectorkit.errors",
     "VectorBackend": "vectorkit.protocol",

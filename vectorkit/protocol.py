@@ -26,6 +26,7 @@ from vectorkit.types import (
     Patch,
     Ranking,
     Record,
+    Storage,
 )
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Embedder",
     "ForeignCollections",
     "IndexedBackend",
+    "MeasuredBackend",
     "ReplacingBackend",
     "TextSearchBackend",
     "VectorBackend",
@@ -235,6 +237,15 @@ class ReplacingBackend(VectorBackend, Protocol):
         Raises:
             CollectionNotFoundError: One of the two is gone; the other one is as it was.
         """
+        ...
+
+
+@runtime_checkable
+class MeasuredBackend(VectorBackend, Protocol):
+    """A store that knows what a collection takes of it. What lacks the method implements nothing."""
+
+    def measure_storage(self, collection: CollectionInfo) -> Storage:
+        """Return how many bytes the collection takes, and how far its vector index is; see `Storage`."""
         ...
 
 
