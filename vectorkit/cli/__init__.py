@@ -8,6 +8,7 @@ import typer
 from vectorkit.cli._common import Commands, out
 from vectorkit.cli._conformance import conformance
 from vectorkit.cli._evaluate import evaluate
+from vectorkit.cli._lint import lint
 from vectorkit.cli._verify import verify
 
 __all__ = ["app"]
@@ -37,6 +38,7 @@ def vectorkit(
 for command in (
     conformance,
     evaluate,
+    lint,
     verify,
 ):
     app.command()(command)
