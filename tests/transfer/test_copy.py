@@ -250,7 +250,7 @@ def test_an_unfinished_copy_is_gone_on_with_by_the_same_copy_and_by_no_other(sto
     counts: list[int] = []
     (copied,) = vk.copy(source, target, collections=["docs"], progress=lambda it: counts.append(it.done)).collections
     assert copied.count == 7000
-    assert copied.written <= 5000, "what was written long before is not written again"
+    assert copied.written == 3000, "what was written is not written again"
     assert counts == sorted(counts)
     assert contents(target, "docs") == contents(source, "docs")
     assert [info.name for info in target.list_collections()] == ["docs"]

@@ -7,6 +7,7 @@ import typer
 
 from vectorkit.cli._common import Commands, out
 from vectorkit.cli._conformance import conformance
+from vectorkit.cli._copy import copy
 from vectorkit.cli._evaluate import evaluate
 from vectorkit.cli._lint import lint
 from vectorkit.cli._verify import verify
@@ -37,6 +38,7 @@ def vectorkit(
 
 for command in (
     conformance,
+    copy,
     evaluate,
     lint,
     verify,

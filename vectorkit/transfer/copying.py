@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from vectorkit.errors import (
     CollectionExistsError,
@@ -18,15 +18,12 @@ from vectorkit.transfer.opening import Place, open_source, open_target
 from vectorkit.transfer.overlapping import reading_ahead
 from vectorkit.transfer.records import compare_records
 from vectorkit.transfer.rejects import Rejects, sound
-from vectorkit.transfer.sources import Contents, Source, Target, Writing
+from vectorkit.transfer.sources import MAX_BATCH, Contents, Source, Target, Writing
 from vectorkit.transfer.verification import Differences
 from vectorkit.types import Batch, CollectionSpec, Record
 from vectorkit.validation import as_list, check_name
 
 __all__ = ["Copied", "CopyProgress", "CopyReport", "copy"]
-
-_BATCH: Final = 1000
-"""Records that are read, and written, at once: Chroma reads pages of 1,000 to 2,000 fastest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +184,7 @@ class _Run:
         written = 0
         before = 0 if writing.last is None else writing.count()
         self._progress(CopyProgress(content.name, before, content.count))
-        with reading_ahead(self._source.read(content.name, after=writing.last, batch_size=_BATCH)) as batches:
+        with reading_ahead(self._source.read(content.name, after=writing.last, batch_size=MAX_BATCH)) as batches:
             for records in batches:
                 if (batch := self._sound(content, records, spec)) is not None:
                     writing.write(batch)
@@ -212,12 +209,12 @@ class _Run:
         found = Differences()
 
         def copied() -> Iterator[list[Record]]:
-            for records in self._source.read(content.name, batch_size=_BATCH):
+            for records in self._source.read(content.name, batch_size=MAX_BATCH):
                 batch = self._sound(content, records, spec)
                 ids = set(batch.ids) if batch is not None else ()
                 yield [record for record in records if record.id in ids]
 
-        for part in aligned(copied(), self._target.read(spec.name, batch_size=_BATCH)):
+        for part in aligned(copied(), self._target.read(spec.name, batch_size=MAX_BATCH)):
             for record in part.only_left:
                 found.add("missing", f"{record.id!r} is not in the target")
             for id in part.only_right:

@@ -26,15 +26,13 @@ from vectorkit.errors import (
 from vectorkit.indexes import HNSW, index_text, read_index
 from vectorkit.protocol import IndexedBackend, TextSearchBackend, VectorBackend
 from vectorkit.transfer.locking import TargetLock
+from vectorkit.transfer.sources import MAX_BATCH
 from vectorkit.types import Batch, CollectionInfo, CollectionSpec, Metadata
 
 __all__ = ["Filling", "begin", "is_note", "unfinished"]
 
 _PREFIX: Final = "copying-"
 _ID: Final = "copy"
-_REPEATED: Final = 2000
-"""Records at the end that are written again when a copy goes on: more than a batch has, so that one of which a store
-without atomic writes kept any part, whichever, is written again as a whole."""
 
 
 def begin(backend: VectorBackend, spec: CollectionSpec, origin: str, what: str) -> "Filling | None":
@@ -87,10 +85,11 @@ class Filling:
         )
         if isinstance(backend, IndexedBackend) and info.spec.index is not None:
             self._info = backend.drop_index(info)
+        # Of the last batch, a store without atomic writes may have kept any part, so it is gone through again.
+        unsure = 0 if backend.capabilities.atomic_writes else MAX_BATCH
         held = backend.count(info)
-        # In ascending order of id, and those before the last ones only to be passed over.
-        tail = backend.get(info, offset=max(0, held - _REPEATED - 1)) if held else []
-        self._last = tail[0].id if held > _REPEATED else None
+        tail = backend.get(info, offset=max(0, held - unsure - 1)) if held else []
+        self._last = tail[0].id if held > unsure else None
         self._stored = tail[-1].id if tail else None
 
     @property
@@ -110,8 +109,8 @@ class Filling:
     def write(self, batch: Batch) -> None:
         """See `Writing.write`."""
         if self._stored is not None and batch.ids[0] <= self._stored:
-            self._backend.upsert(self._info, [batch])
-        else:
+            batch = self._missing(batch)
+        if batch.ids:
             self._backend.add(self._info, [batch])
 
     def finish(self) -> None:
@@ -125,6 +124,17 @@ class Filling:
     def close(self) -> None:
         """See `Writing.close`."""
         self._lock.release()
+
+    def _missing(self, batch: Batch) -> Batch:
+        """Those of the records that are not stored."""
+        stored = {record.id for record in self._backend.get(self._info, ids=batch.ids)}
+        rows = [row for row, id in enumerate(batch.ids) if id not in stored]
+        return Batch(
+            [batch.ids[row] for row in rows],
+            [batch.documents[row] for row in rows],
+            batch.embeddings[rows],
+            [batch.metadatas[row] for row in rows],
+        )
 
 
 def is_note(info: CollectionInfo) -> bool:
