@@ -1,6 +1,7 @@
 """`lint`: what will not survive a move, or not mean the same elsewhere."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -161,8 +162,10 @@ def test_many_different_keys_do_not_fill_the_memory() -> None:
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Any:
-    return chromadb.PersistentClient(tmp_path / "theirs")
+def client(tmp_path: Path) -> Iterator[Any]:
+    client = chromadb.PersistentClient(tmp_path / "theirs")
+    yield client
+    client.close()
 
 
 def theirs(client: Any, name: str, space: str | None, vectors: Any, **columns: Any) -> None:
@@ -177,7 +180,8 @@ def test_collections_that_others_made_in_chroma_are_read(client: Any, tmp_path: 
     theirs(client, "angles", "cosine", [[1.0, 2], [0, 0]], documents=["a\0b", "c"])
     theirs(client, "their.products", "ip", [[1.0, 2]], metadatas=[{"_vk_x": 1}])
     client.create_collection("nothing", embedding_function=None)
-    vk.connect(f"chroma:{tmp_path / 'theirs'}").create_collection("ours", dimension=2)
+    with vk.connect(f"chroma:{tmp_path / 'theirs'}") as store:
+        store.create_collection("ours", dimension=2)
     report = vk.lint(f"chroma:{tmp_path / 'theirs'}")
     assert report.collections == ("angles", "nothing", "ours", "plain", "their.products")
     assert not report.portable
