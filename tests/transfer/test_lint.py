@@ -38,6 +38,10 @@ def bad(id: str = "bad", document: str | None = None, vector: Any = (1.0, 1, 1),
     return vk.Record(id, document, vector, metadata)
 
 
+def having(metadata: dict[str, Any], id: str = "bad") -> vk.Record:
+    return vk.Record(id, None, [1.0, 1, 1], metadata)
+
+
 def test_what_the_facade_takes_survives() -> None:
     report = vk.lint(holding())
     assert report.portable
@@ -51,7 +55,7 @@ for _ in range(33):
 LOST: list[tuple[str, str, vk.Record]] = [
     ("nul", "2.6", bad(document="a\0b")),
     ("nul", "2.6", bad(id="bad\0")),
-    ("nul", "2.6", bad(**{"a\0": 1})),
+    ("nul", "2.6", having({"a\0": 1})),
     ("nul", "2.6", bad(deep={"x": ["y\0"]})),
     ("surrogate", "2.6", bad(document="a\ud800")),
     ("surrogate", "2.6", bad(deep=[{"\udfff": 1}])),
@@ -59,11 +63,11 @@ LOST: list[tuple[str, str, vk.Record]] = [
     ("integer", "2.5", bad(n=[{"x": -(2**63) - 1}])),
     ("nan", "2.5", bad(n=float("nan"))),
     ("nan", "2.5", bad(n=[float("-inf")])),
-    ("key", "2.5", bad(**{"": 1})),
-    ("key", "2.5", bad(**{"$and": 1})),
-    ("key", "2.5", bad(**{"chroma:document": "x"})),
-    ("key", "2.5", bad(**{"k" * 257: 1})),
-    ("size", "2.5", bad(**{f"k{n}": 1 for n in range(257)})),
+    ("key", "2.5", having({"": 1})),
+    ("key", "2.5", having({"$and": 1})),
+    ("key", "2.5", having({"chroma:document": "x"})),
+    ("key", "2.5", having({"k" * 257: 1})),
+    ("size", "2.5", having({f"k{n}": 1 for n in range(257)})),
     ("size", "2.5", bad(list=[0] * 1001)),
     ("size", "2.5", bad(deep=deep)),
     ("id", "2.1", bad(id="")),
@@ -156,14 +160,14 @@ def test_settings_that_not_every_store_has_are_noted() -> None:
 
 
 def test_many_different_keys_do_not_fill_the_memory() -> None:
-    rows = [bad(f"bad {n:03}", **{f"key {n} {m}": m for m in range(100)}) for n in range(120)]
+    rows = [having({f"key {n} {m}": m for m in range(100)}, f"bad {n:03}") for n in range(120)]
     findings = found(holding(*rows))
     assert findings.keys() == {"many-keys"}
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Any]:
-    client = chromadb.PersistentClient(tmp_path / "theirs")
+    client: Any = chromadb.PersistentClient(tmp_path / "theirs")
     yield client
     client.close()
 
@@ -246,7 +250,11 @@ def test_there_must_be_something_to_look_at() -> None:
     with pytest.raises(vk.CollectionNotFoundError):
         vk.lint(holding(), collections=["other"])
     seen: list[tuple[str, int, int]] = []
-    assert vk.lint(holding(), collections=["docs", "docs"], progress=lambda *at: seen.append(at)).records == 20
+
+    def note(name: str, done: int, total: int) -> None:
+        seen.append((name, done, total))
+
+    assert vk.lint(holding(), collections=["docs", "docs"], progress=note).records == 20
     assert seen == [("docs", 20, 20)]
 
 

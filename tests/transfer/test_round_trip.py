@@ -68,7 +68,7 @@ def test_a_round_trip_by_way_of_every_kind_of_place_keeps_every_record(
         ours, theirs = (store.get_collection("docs", embedder=EMBEDDER) for store in (one, two))
         assert ours.info().spec == theirs.info().spec
         for mode in ("text", "hybrid"):
-            found = [docs.search("words 7 of text 77", mode=mode, exact=True) for docs in (ours, theirs)]  # type: ignore[arg-type]
+            found = [docs.search("words 7 of text 77", mode=mode, exact=True) for docs in (ours, theirs)]
             assert [hit.id for hit in found[0]] == [hit.id for hit in found[1]]
 
 
