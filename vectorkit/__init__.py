@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from vectorkit.reranking import Reranker, diversify, rerank
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.transfer.copying import Copied, CopyProgress, CopyReport, copy
+    from vectorkit.transfer.findings import Finding, LintReport
+    from vectorkit.transfer.lint import lint
     from vectorkit.transfer.verification import Verification
     from vectorkit.transfer.verifying import verify
     from vectorkit.types import (
@@ -108,6 +110,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "Explanation",
     "F",
     "Filter",
+    "Finding",
     "FloatArray",
     "ForeignCollection",
     "ForeignCollections",
@@ -124,6 +127,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "InvalidNameError",
     "InvalidVectorError",
     "Json",
+    "LintReport",
     "MeasuredBackend",
     "MemoryBackend",
     "Metadata",
@@ -149,6 +153,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "copy",
     "diversify",
     "embedder",
+    "lint",
     "rerank",
     "verify",
 ]
@@ -182,6 +187,7 @@ _MODULES = {
     "Explanation": "vectorkit.types",
     "F": "vectorkit.filters",
     "Filter": "vectorkit.filters",
+    "Finding": "vectorkit.transfer.findings",
     "FloatArray": "vectorkit.types",
     "ForeignCollection": "vectorkit.types",
     "ForeignCollections": "vectorkit.protocol",
@@ -189,6 +195,7 @@ _MODULES = {
     "Hit": "vectorkit.types",
     "IVFFlat": "vectorkit.indexes",
     "Json": "vectorkit.types",
+    "LintReport": "vectorkit.transfer.findings",
     "Metadata": "vectorkit.types",
     "IndexProgress": "vectorkit.indexes",
     "IndexedBackend": "vectorkit.protocol",
@@ -223,6 +230,7 @@ _MODULES = {
     "copy": "vectorkit.transfer.copying",
     "diversify": "vectorkit.reranking",
     "embedder": "vectorkit.embedders.function",
+    "lint": "vectorkit.transfer.lint",
     "rerank": "vectorkit.reranking",
     "verify": "vectorkit.transfer.verifying",
 }

@@ -26,6 +26,7 @@ import bench_postgres
 import bench_postgres_records
 import bench_postgres_text
 import bench_transfer
+import bench_verify
 from measuring import Figure
 
 AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
@@ -36,6 +37,7 @@ AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
     "postgres-text": bench_postgres_text.figures,
     "postgres-partitions": bench_partitions.figures,
     "ingest": bench_ingest.figures,
+    "verify": bench_verify.figures,
     "embedders": bench_embedders.figures,
     "transfer": bench_transfer.figures,
 }

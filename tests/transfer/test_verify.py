@@ -142,7 +142,7 @@ def test_stores_that_hold_the_same_agree_in_records_and_in_searches(
     assert (check.counts, check.compared, check.differences, check.first) == ((COUNT, COUNT), COUNT, {}, ())
     assert check.vector_error <= 1e-6
     assert check.searches is not None
-    assert check.searches.queries == 20
+    assert check.searches.queries == check.searches.searches == 10
     assert len(check.searches.filters) == 4
     assert check.searches.overlap == check.searches.lowest_overlap == 1.0
     assert check.searches.score_difference <= 1e-6
@@ -258,7 +258,7 @@ def test_two_records_that_change_places_are_found_by_searching_alone(metric: vk.
         sides.append(Side(backend, info))
     found = Differences()
     query = Query(np.array([1, 0], dtype=np.float32), "the query")
-    checked = compare_searches(sides[0], sides[1], [query], [], 3, found, lambda _, __: None)
+    checked = compare_searches(sides[0], sides[1], [query], [], [], 3, found, lambda _, __: None)
     if metric == "ip":  # all three are equally near
         assert found.counts == {}
         return
@@ -277,7 +277,7 @@ def test_a_record_that_one_side_does_not_find_is_a_difference() -> None:
         sides.append(Side(backend, info))
     found = Differences()
     query = Query(np.zeros(1, dtype=np.float32), "the query")
-    checked = compare_searches(sides[0], sides[1], [query], [], 3, found, lambda _, __: None)
+    checked = compare_searches(sides[0], sides[1], [query], [], [], 3, found, lambda _, __: None)
     assert found.counts == {"hits": 1}
     assert found.first[0].text == "the query: 'c' is found in the source alone"
     assert checked.overlap == 2 / 3
@@ -294,10 +294,9 @@ def test_records_nearer_to_each_other_than_the_tolerance_may_swap() -> None:
         backend.add(info, [vk.Batch(["a", "b"], [None] * 2, vectors[::-1].copy() if swapped else vectors, [{}] * 2)])
         sides.append(Side(backend, info))
     found = Differences()
+    query = Query(np.zeros(2, dtype=np.float32), "the query")
     for k in (1, 2):
-        compare_searches(
-            sides[0], sides[1], [Query(np.zeros(2, dtype=np.float32), "the query")], [], k, found, lambda _, __: None
-        )
+        compare_searches(sides[0], sides[1], [query], [], [], k, found, lambda _, __: None)
     assert found.counts == {}
 
 
@@ -344,6 +343,7 @@ def test_queries_are_texts_or_vectors(source: vk.VectorBackend) -> None:
     (check,) = vk.verify(*made, queries=["a text", VECTORS[1]], embedder=embedder, sample=2).collections
     assert check.searches is not None
     assert check.searches.queries == 4
+    assert check.searches.searches == 2 * (1 + len(check.searches.filters)) + 2
     with pytest.raises(vk.EmbeddingError, match="there is no embedder"):
         vk.verify(*made, queries=["a text"])
     with pytest.raises(vk.EmbeddingError, match="made with the embedder 'model'"):
@@ -404,7 +404,7 @@ class TestCommand:
         code, printed, _ = self.run(*urls, "--collection", "docs", "--sample", "3", "-k", "5")
         assert code == 0, printed
         assert "docs agrees: 50 records compared" in printed
-        assert "3 queries, without a filter and with 4: exact searches have 100.00% of their 5 hits" in printed
+        assert "3 searches, without a filter and with 4: exact ones have 100.00% of their 5 hits" in printed
 
     def test_stores_that_differ_exit_with_1_and_say_in_what(self, urls: tuple[str, str]) -> None:
         code, printed, _ = self.run(*urls)

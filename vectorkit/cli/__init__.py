@@ -13,6 +13,7 @@ from vectorkit.cli._copy import copy
 from vectorkit.cli._evaluate import evaluate
 from vectorkit.cli._info import info
 from vectorkit.cli._ingest import ingest
+from vectorkit.cli._lint import lint
 from vectorkit.cli._recall import recall
 from vectorkit.cli._search import search
 from vectorkit.cli._verify import verify
@@ -55,7 +56,7 @@ def vectorkit(
 
 _PANELS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
     "Look, fill, search": (info, ingest, search),
-    "Move": (copy, verify),
+    "Move": (copy, verify, lint),
     "Measure": (recall, bench, evaluate, conformance),
 }
 

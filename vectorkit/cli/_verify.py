@@ -30,7 +30,7 @@ def verify(
     target_name: Annotated[
         str | None, typer.Option("--as", help="What the collection is called in DST.", show_default="the same")
     ] = None,
-    sample: Annotated[int, typer.Option(min=0, help="How many records' vectors to search with.")] = 20,
+    sample: Annotated[int, typer.Option(min=0, help="How many records' vectors to search with.")] = 10,
     queries: Annotated[
         Path | None,
         typer.Option(
@@ -132,9 +132,9 @@ def _print_check(check: "CollectionCheck") -> None:
             out.print(f"    … and {count - len(first):,} more", style="dim")
     if searches := check.searches:
         out.print(
-            f"  {searches.queries} queries, without a filter and with {len(searches.filters)}: exact searches have "
+            f"  {searches.searches} searches, without a filter and with {len(searches.filters)}: exact ones have "
             f"{searches.overlap:.2%} of their {searches.k} hits in common, with scores that differ by "
-            f"{searches.score_difference:.1e} at most; default searches {searches.default_overlap:.2%}",
+            f"{searches.score_difference:.1e} at most; default ones {searches.default_overlap:.2%}",
             soft_wrap=True,
         )
     for remark in check.remarks:

@@ -101,7 +101,8 @@ class Parquet:
 
     def _open(self) -> Any:
         try:
-            return self._arrow.parquet.ParquetFile(self._path)
+            # Read ahead, the whole file is in memory in the end.
+            return self._arrow.parquet.ParquetFile(self._path, pre_buffer=False)
         except self._arrow.ArrowException as error:
             raise BackendError(f"{self._label} is no Parquet file: {error}") from error
 

@@ -1,15 +1,16 @@
 """The same searches on both sides: exact ones must agree by the contract, default ones are reported."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from vectorkit import filters
 from vectorkit._narrow import is_list
-from vectorkit.filters import Filter, Scalar
+from vectorkit.filters import Scalar
 from vectorkit.protocol import VectorBackend
 from vectorkit.transfer.verification import Differences, SearchCheck
 from vectorkit.types import CollectionInfo, FloatArray, Hit, Metric, Ranking, Record
@@ -84,7 +85,8 @@ def _commonest(counted: "Counter[tuple[str, Scalar, type]]", everywhere: int) ->
 def compare_searches(
     source: Side,
     target: Side,
-    queries: Sequence[Query],
+    given: Sequence[Query],
+    sampled: Sequence[Query],
     wheres: Sequence[Mapping[str, Any]],
     k: int,
     found: Differences,
@@ -95,60 +97,83 @@ def compare_searches(
     Args:
         source: One side.
         target: The other, of the same metric and dimension.
-        queries: At least one.
+        given: Queries that are asked in each of these ways.
+        sampled: Queries of which each is asked in one of these ways, in turn: an exact search reads all records, and
+            so many of them would take longer than comparing them all. There is at least one query of the two kinds.
         wheres: The filters.
         k: How many hits, >= 1.
         found: Takes the differences.
         report: Called with the searches done and all.
     """
-    vectors = np.stack([query.vector for query in queries])
-    shares: list[float] = []
-    default_shares: list[float] = []
-    largest = 0.0
-    seconds: dict[bool | None, list[float]] = {True: [0.0, 0.0], None: [0.0, 0.0]}
-    given: list[Mapping[str, Any] | None] = [None, *wheres]
-    for at, where in enumerate(given):
-        report(at * len(queries), len(given) * len(queries))
-        tree = None if where is None else filters.parse(where)
-        under = "" if where is None else f" where {short(where)}"
-        if tree is not None:
-            counts = [side.backend.count(side.info, tree) for side in (source, target)]
-            if counts[0] != counts[1]:
-                text = f"{short(where)} matches {counts[0]:,} records of the source, {counts[1]:,} of the target"
-                found.add("filter", text)
-        answers = [_timed(side, vectors, k, tree, True, seconds[True], n) for n, side in enumerate((source, target))]
-        for query, ours, theirs in zip(queries, *answers, strict=True):
-            asked = _Asked(f"{query.name}{under}", source.info.metric, query.vector)
-            shares.append(_overlap(ours.hits, theirs.hits))
-            largest = max(largest, _compare(asked, ours.hits, theirs.hits, found))
-        answers = [_timed(side, vectors, k, tree, None, seconds[None], n) for n, side in enumerate((source, target))]
-        for query, ours, theirs in zip(queries, *answers, strict=True):
-            default_shares.append(_overlap(ours.hits, theirs.hits))
-            if len(ours.hits) != len(theirs.hits):  # 6.1: never fewer because of an index
-                counts = [len(ours.hits), len(theirs.hits)]
-                text = f"{query.name}{under}, by default: {counts[0]} hits in the source, {counts[1]} in the target"
-                found.add("hits", text)
-    report(len(given) * len(queries), len(given) * len(queries))
+    ways: list[Mapping[str, Any] | None] = [None, *wheres]
+    asked = [[*given, *sampled[at :: len(ways)]] for at in range(len(ways))]
+    tally, total = _Tally(), sum(map(len, asked))
+    report(0, total)
+    with ThreadPoolExecutor(2, thread_name_prefix="vectorkit-verify") as both:
+        for where, queries in zip(ways, asked, strict=True):
+            if queries:
+                _compare_way((source, target), queries, where, k, found, tally, both)
+            report(len(tally.shares), total)
     return SearchCheck(
-        queries=len(queries),
+        queries=len(given) + len(sampled),
+        searches=total,
         filters=tuple(wheres),
         k=k,
-        overlap=float(np.mean(shares)),
-        lowest_overlap=min(shares),
-        score_difference=largest,
-        default_overlap=float(np.mean(default_shares)),
-        exact_seconds=(seconds[True][0], seconds[True][1]),
-        default_seconds=(seconds[None][0], seconds[None][1]),
+        overlap=float(np.mean(tally.shares)),
+        lowest_overlap=min(tally.shares),
+        score_difference=tally.score_difference,
+        default_overlap=float(np.mean(tally.default_shares)),
     )
 
 
-def _timed(
-    side: Side, vectors: FloatArray, k: int, tree: Filter | None, exact: bool | None, seconds: list[float], which: int
-) -> list[Ranking]:
-    begun = time.perf_counter()
-    answer = side.backend.search(side.info, vectors, k, where=tree, exact=exact, include_embeddings=exact is True)
-    seconds[which] += time.perf_counter() - begun
-    return answer
+@dataclass(slots=True)
+class _Tally:
+    """What the searches so far had in common."""
+
+    shares: list[float] = field(default_factory=list[float])
+    default_shares: list[float] = field(default_factory=list[float])
+    score_difference: float = 0.0
+
+
+def _compare_way(
+    sides: tuple[Side, Side],
+    queries: Sequence[Query],
+    where: Mapping[str, Any] | None,
+    k: int,
+    found: Differences,
+    tally: _Tally,
+    both: Executor,
+) -> None:
+    """Ask queries on both sides at once, with a filter or without."""
+    vectors = np.stack([query.vector for query in queries])
+    tree = None if where is None else filters.parse(where)
+    under = "" if where is None else f" where {short(where)}"
+
+    def count(side: Side) -> int:
+        return side.backend.count(side.info, tree)
+
+    if tree is not None:
+        counts = list(both.map(count, sides))
+        if counts[0] != counts[1]:
+            text = f"{short(where)} matches {counts[0]:,} records of the source, {counts[1]:,} of the target"
+            found.add("filter", text)
+
+    def exactly(side: Side) -> list[Ranking]:
+        return side.backend.search(side.info, vectors, k, where=tree, exact=True, include_embeddings=True)
+
+    def by_default(side: Side) -> list[Ranking]:
+        return side.backend.search(side.info, vectors, k, where=tree)
+
+    for query, ours, theirs in zip(queries, *both.map(exactly, sides), strict=True):
+        asked = _Asked(f"{query.name}{under}", sides[0].info.metric, query.vector)
+        tally.shares.append(_overlap(ours.hits, theirs.hits))
+        tally.score_difference = max(tally.score_difference, _compare(asked, ours.hits, theirs.hits, found))
+    for query, ours, theirs in zip(queries, *both.map(by_default, sides), strict=True):
+        tally.default_shares.append(_overlap(ours.hits, theirs.hits))
+        if len(ours.hits) != len(theirs.hits):  # 6.1: never fewer because of an index
+            counts = [len(ours.hits), len(theirs.hits)]
+            text = f"{query.name}{under}, by default: {counts[0]} hits in the source, {counts[1]} in the target"
+            found.add("hits", text)
 
 
 def _overlap(ours: Sequence[Hit], theirs: Sequence[Hit]) -> float:

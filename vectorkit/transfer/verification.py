@@ -67,7 +67,9 @@ class SearchCheck:
     """How the same searches compare on both sides.
 
     Attributes:
-        queries: How many queries, each asked without a filter and with every one of `filters`.
+        queries: How many queries. Those that were given are asked without a filter and with every one of `filters`; of
+            those that were sampled each is asked in one of these ways, in turn.
+        searches: How many exact searches that made, and how many default ones.
         filters: Filters taken from the data.
         k: How many hits were asked for.
         overlap: Mean share of the hits that exact searches (6.7) find on both sides; below 1 with no difference counted
@@ -76,19 +78,16 @@ class SearchCheck:
         score_difference: The largest difference between the scores of a hit on both sides.
         default_overlap: As `overlap`, of searches that may use an index: reported, and no difference, since such a
             search promises recall and not a set of hits.
-        exact_seconds: What the exact searches took on the source and on the target.
-        default_seconds: What the default searches took.
     """
 
     queries: int
+    searches: int
     filters: tuple[Mapping[str, Any], ...]
     k: int
     overlap: float
     lowest_overlap: float
     score_difference: float
     default_overlap: float
-    exact_seconds: tuple[float, float]
-    default_seconds: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)

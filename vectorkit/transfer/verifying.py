@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -35,7 +36,7 @@ def verify(
     names: Mapping[str, str] | None = None,
     queries: Sequence[str | Vector] = (),
     embedder: Embedder | None = None,
-    sample: int = 20,
+    sample: int = 10,
     k: int = 10,
     seed: int = 0,
     progress: Callable[[str, int, int], object] | None = None,
@@ -48,9 +49,10 @@ def verify(
     index, and the number of records; index and typed columns may differ, they change no result. Memory is bounded
     however many records there are, apart from what reading a store takes for its ids.
 
-    Then both sides are searched, with vectors of a sample of the source's records and with the queries given, without a
-    filter and with filters taken from the data. Exact searches must find the same hits with the same scores in the same
-    order, up to rules 6.4 and 6.5; what default searches have in common is reported (no index is exact: rule 6.7).
+    Then both sides are searched, with the queries given, without a filter and with filters taken from the data, and
+    with the vectors of a sample of the source's records, each in one of these ways, in turn. Exact searches must find
+    the same hits with the same scores in the same order, up to rules 6.4 and 6.5; what default searches have in common
+    is reported (no index is exact: rule 6.7).
 
     Files, and collections that other programs made, are compared record by record and not searched: `remarks` says so.
 
@@ -62,7 +64,8 @@ def verify(
         names: For those that are called otherwise in the target: from the name in the source to that in the target.
         queries: Texts, or vectors of the collections' dimension, to search with besides the sample.
         embedder: Embeds the texts among them.
-        sample: How many records' vectors to search with, >= 0; drawn evenly over all records.
+        sample: How many records' vectors to search with, >= 0; drawn evenly over all records. Each costs one exact
+            search of each side.
         k: How many hits a search asks for, >= 1.
         seed: Of the sample: the same seed draws the same records.
         progress: Called now and then, in this thread, with what is being done, how much is done, and how much there is.
@@ -138,13 +141,14 @@ class _Run:
                 error = max(error, compare_records(left, right, found))
                 compared += len(left)
             sides = self._sides(ours, theirs, found, remarks)
-            queries += sample.queries()
-            if sides is not None and not queries:
+            sampled = sample.queries()
+            if sides is not None and not queries + sampled:
                 remarks.append("not searched: there is no vector to search with")
             elif sides is not None:
                 searches = compare_searches(
                     *sides,
                     queries,
+                    sampled,
                     filters_from(sample.records),
                     self._k,
                     found,
@@ -249,9 +253,9 @@ class _Sample:
         places = self._random.integers(0, np.arange(self._seen, self._seen + len(records)) + 1).tolist()
         for record, place in zip(records, places, strict=True):
             if len(self.records) < self._size:
-                self.records.append(record)
+                self.records.append(_alone(record))
             elif place < self._size:
-                self.records[place] = record
+                self.records[place] = _alone(record)
         self._seen += len(records)
 
     def queries(self) -> list[Query]:
@@ -261,6 +265,11 @@ class _Sample:
             for record in self.records
             if record.embedding is not None
         ]
+
+
+def _alone(record: Record) -> Record:
+    """The record with a vector of its own: it may be a row of an array that holds a whole batch."""
+    return record if record.embedding is None else replace(record, embedding=np.array(record.embedding))
 
 
 def _silent(what: str, done: int, total: int) -> None:
