@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
 from vectorkit.mirror._base import Mirroring, Write
-from vectorkit.mirror._journal import Entry
+from vectorkit.mirror._journal import Entry, mark_of
 from vectorkit.mirror._optional import fitting
 from vectorkit.protocol import IndexedBackend, ReplacingBackend, TextSearchBackend, VectorBackend
 from vectorkit.registry import open_backend
@@ -60,7 +60,14 @@ class MirrorBackend(Mirroring):
         BackendError: The journal cannot be used; as of every write, which then has not taken place.
     """
 
-    def __new__(cls, primary: VectorBackend, secondary: VectorBackend, **_: Any) -> Self:
+    def __new__(
+        cls,
+        primary: VectorBackend,
+        secondary: VectorBackend,
+        *,
+        journal: str | os.PathLike[str],
+        sample: float = 0.01,
+    ) -> Self:
         """Make it of the class that has what the primary has."""
         made: Self = object.__new__(_class_for(cls, primary, secondary))
         return made
@@ -135,22 +142,22 @@ class MirrorBackend(Mirroring):
                     f"{self.name}: not both have text search, so no text index can be made; create it without"
                 )
             info = self.primary.create_collection(spec)
-            noted += self._journal.append([Entry(info.name, info.generation, "ids")])
-            return info
+            noted += self._journal.append([Entry(info.name, mark_of(info), "ids")])
+            return self._handed(info)
 
     def open_collection(self, name: str) -> CollectionInfo:
         """See `VectorBackend.open_collection`."""
-        return self._ready().open_collection(name)
+        return self._handed(self._ready().open_collection(name))
 
     def list_collections(self) -> list[CollectionInfo]:
         """See `VectorBackend.list_collections`."""
-        return self._ready().list_collections()
+        return [self._handed(info) for info in self._ready().list_collections()]
 
     def drop_collection(self, name: str) -> None:
         """See `VectorBackend.drop_collection`."""
         with self._noting() as noted:
             info = self.primary.open_collection(name)
-            noted += self._journal.append([Entry(name, info.generation, "drop")])
+            noted += self._journal.append([Entry(name, mark_of(info), "drop")])
             self.primary.drop_collection(name)
 
     def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:

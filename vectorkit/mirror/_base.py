@@ -5,13 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from vectorkit.errors import BackendError, BackendTimeoutError, InvalidArgumentError
+from vectorkit.errors import BackendError, BackendTimeoutError, CollectionNotFoundError, InvalidArgumentError
 from vectorkit.mirror._equality import Sides, twin
 from vectorkit.mirror._following import Follower
-from vectorkit.mirror._journal import Entry, Journal
+from vectorkit.mirror._journal import Entry, Journal, mark_of
 from vectorkit.mirror._sampling import Answers, MirrorReport, Sample, Sampler
 from vectorkit.protocol import VectorBackend
 from vectorkit.types import CollectionInfo
@@ -20,6 +21,8 @@ from vectorkit.validation import check_share
 __all__ = ["Mirroring", "Write"]
 
 Found = TypeVar("Found")
+
+_TURN: Final = " after promotion "
 
 _PATIENCE: Final = 5.0
 """Seconds that `close` waits for the secondary."""
@@ -43,7 +46,7 @@ class Write:
 
     def note(self, ids: Sequence[str]) -> None:
         """Put ids into the journal, before the store is given them."""
-        self._noted += self._journal.append(Entry.of_ids(self.info.name, self.info.generation, ids))
+        self._noted += self._journal.append(Entry.of_ids(self.info.name, mark_of(self.info), ids))
 
 
 class Mirroring:
@@ -65,7 +68,8 @@ class Mirroring:
         self._journal = Journal(Path(journal))
         self._sampler = Sampler(self._journal, share)
         self._follower = Follower(self._journal, self._sampler, Sides(primary, secondary))
-        self._moved: dict[str, CollectionInfo] = {}
+        self._moved: dict[tuple[str, str], CollectionInfo] = {}
+        self._turns = 0
         self._preparing = threading.Lock()
         self._prepared = self._closed = self._promoting = False
         self._writing = 0
@@ -133,22 +137,40 @@ class Mirroring:
 
     def _prepare(self) -> None:
         infos = self.primary.list_collections()
-        pairs = self._journal.pairs()
-        turned = set(pairs.values())
-        if any(info.generation in turned and (info.name, info.generation) not in pairs for info in infos):
+        if self._exchanged(infos):
             if depth := self._journal.depth:
                 raise BackendError(
                     f"the journal holds {depth:,} entries for a mirror in which {self.secondary.name} is the primary, "
                     f"and {self.primary.name} lacks them; open it so, flush() and promote()"
                 )
             self._journal.swap()
-        self._journal.finish(self._journal.append(Entry(info.name, info.generation, "ids") for info in infos))
+        self._journal.name_sides(repr(self.primary), repr(self.secondary))
+        self._journal.finish(self._journal.append(Entry(info.name, mark_of(info), "ids") for info in infos))
         self._follower.start()
+
+    def _exchanged(self, infos: Sequence[CollectionInfo]) -> bool:
+        """Whether the journal knows the primary as the secondary: by what they are called, or by their collections."""
+        here, there = repr(self.primary), repr(self.secondary)
+        if here != there and self._journal.sides() in ((here, there), (there, here)):
+            return self._journal.sides() == (there, here)
+        found = {(info.name, mark_of(info)) for info in infos}
+        pairs = self._journal.pairs()
+        return len(found & {(name, second) for (name, _), second in pairs.items()}) > len(found & pairs.keys())
 
     def _here(self, collection: CollectionInfo) -> CollectionInfo:
         """A collection in the primary, also for a handle from before it was one."""
-        moved = self._moved.get(collection.generation)
-        return moved if moved is not None and moved.name == collection.name else collection
+        if moved := self._moved.get((collection.name, collection.generation)):
+            return moved
+        generation, _, turn = collection.generation.partition(_TURN) if self._turns else (collection.generation, "", "")
+        if self._turns and turn != str(self._turns):
+            raise CollectionNotFoundError(
+                f"collection {collection.name!r} was dropped since it was opened; open or create it again"
+            )
+        return replace(collection, generation=generation)
+
+    def _handed(self, info: CollectionInfo) -> CollectionInfo:
+        """A collection of the primary as a handle that tells after how many promotions it was opened."""
+        return replace(info, generation=f"{info.generation}{_TURN}{self._turns}") if self._turns else info
 
     @contextmanager
     def _noting(self) -> Generator[list[int]]:
@@ -205,14 +227,16 @@ class Mirroring:
             self._prepare()  # collections that others made in the primary
             self._follower.flush(max(0.0, deadline - time.monotonic()), samples=False)
             sides = self._follower.sides
-            moved: dict[str, CollectionInfo] = {}
+            moved: dict[tuple[str, str], CollectionInfo] = {}
             for info in sides.first.list_collections():
                 other = twin(sides, self._journal, info)
                 if other is None:
                     raise BackendError(f"collection {info.name!r} was changed meanwhile by others; promote again")
-                moved[info.generation] = other
+                moved[info.name, self._handed(info).generation] = other
+                moved |= {handle: other for handle, known in self._moved.items() if mark_of(known) == mark_of(info)}
             self._journal.swap()
             self._moved = moved
+            self._turns += 1
             self._follower.sides = Sides(sides.second, sides.first)
             self._sampler.reset()
         finally:

@@ -9,7 +9,7 @@ import numpy as np
 
 from vectorkit.errors import CollectionMismatchError, CollectionNotFoundError, UnsupportedError
 from vectorkit.indexes import HNSW
-from vectorkit.mirror._journal import Entry, Journal
+from vectorkit.mirror._journal import Entry, Journal, mark_of
 from vectorkit.protocol import TextSearchBackend, VectorBackend
 from vectorkit.types import Batch, CollectionInfo, CollectionSpec, FloatArray, Record
 
@@ -43,7 +43,7 @@ def follow(sides: Sides, journal: Journal, entries: Sequence[Entry]) -> Iterator
         After each step, so that a long work can be stopped: when it is done again, what is equal is passed over.
     """
     entry = entries[0]
-    info = _there(sides.first, entry.name, entry.generation)
+    info = _there(sides.first, entry.name, entry.mark)
     if entry.kind == "drop":
         if info is None:
             _drop(sides, journal, entry)
@@ -58,13 +58,13 @@ def follow(sides: Sides, journal: Journal, entries: Sequence[Entry]) -> Iterator
 
 def twin(sides: Sides, journal: Journal, info: CollectionInfo) -> CollectionInfo | None:
     """The collection of the second store that is kept equal to one of the first; None if there is none."""
-    paired = journal.pairs().get((info.name, info.generation))
+    paired = journal.pairs().get((info.name, mark_of(info)))
     return None if paired is None else _there(sides.second, info.name, paired)
 
 
-def _there(backend: VectorBackend, name: str, generation: str) -> CollectionInfo | None:
+def _there(backend: VectorBackend, name: str, mark: str) -> CollectionInfo | None:
     found = _named(backend, name)
-    return found if found is not None and found.generation == generation else None
+    return found if found is not None and mark_of(found) == mark else None
 
 
 def _named(backend: VectorBackend, name: str) -> CollectionInfo | None:
@@ -75,10 +75,10 @@ def _named(backend: VectorBackend, name: str) -> CollectionInfo | None:
 
 
 def _drop(sides: Sides, journal: Journal, entry: Entry) -> None:
-    paired = journal.pairs().get((entry.name, entry.generation))
+    paired = journal.pairs().get((entry.name, entry.mark))
     if paired is not None and _there(sides.second, entry.name, paired) is not None:
         sides.second.drop_collection(entry.name)
-    journal.forget(entry.name, entry.generation)
+    journal.forget(entry.name, entry.mark)
 
 
 def _opened(sides: Sides, journal: Journal, info: CollectionInfo) -> CollectionInfo:
@@ -90,7 +90,7 @@ def _opened(sides: Sides, journal: Journal, info: CollectionInfo) -> CollectionI
             other = _created(sides.second, info.spec)
         else:
             _check_harmless(sides, info, other)
-        journal.pair(info.name, info.generation, other.generation)
+        journal.pair(info.name, mark_of(info), mark_of(other))
     if info.spec.text_index and not other.spec.text_index and sides.second.capabilities.text_search:
         other = cast(TextSearchBackend, sides.second).create_text_index(other)
     return other

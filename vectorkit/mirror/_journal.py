@@ -16,8 +16,9 @@ from typing import Final, Literal, TypeAlias
 
 from vectorkit.errors import BackendError
 from vectorkit.mirror._lock import FileLock
+from vectorkit.types import CollectionInfo
 
-__all__ = ["Entry", "Journal", "Kind"]
+__all__ = ["Entry", "Journal", "Kind", "mark_of"]
 
 Kind: TypeAlias = Literal["ids", "whole", "drop"]
 
@@ -34,18 +35,27 @@ _SCHEMA: Final = """
 CREATE TABLE entries (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL,
-    generation TEXT NOT NULL,
+    mark TEXT NOT NULL,
     kind TEXT NOT NULL,
     ids TEXT NOT NULL -- JSON
 ) STRICT;
 CREATE INDEX entries_by_name ON entries (name, seq);
 CREATE TABLE pairs (
     name TEXT NOT NULL,
-    first TEXT NOT NULL, -- the generation of a collection of the first store
+    first TEXT NOT NULL, -- the mark of a collection of the first store
     second TEXT NOT NULL, -- and of the one of the second store that is kept equal to it
     PRIMARY KEY (name, first)
 ) STRICT;
+CREATE TABLE sides (
+    first TEXT NOT NULL, -- what the first store is called
+    second TEXT NOT NULL
+) STRICT;
 """
+
+
+def mark_of(info: CollectionInfo) -> str:
+    """What tells a collection from all others of its name: two stores may count generations alike."""
+    return f"{info.generation} in {info.location}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +64,22 @@ class Entry:
 
     Attributes:
         name: Of the collection.
-        generation: The collection's, in the first store.
+        mark: The collection's in the first store, see `mark_of`.
         kind: `"ids"`: these records, and that the collection exists; `"whole"`: all records; `"drop"`: that the
             collection is gone.
         ids: At most 500.
     """
 
     name: str
-    generation: str
+    mark: str
     kind: Kind
     ids: tuple[str, ...] = ()
 
     @classmethod
-    def of_ids(cls, name: str, generation: str, ids: Sequence[str]) -> "list[Entry]":
+    def of_ids(cls, name: str, mark: str, ids: Sequence[str]) -> "list[Entry]":
         """Entries of any number of ids."""
         starts = range(0, len(ids), _IDS)
-        return [cls(name, generation, "ids", tuple(ids[start : start + _IDS])) for start in starts]
+        return [cls(name, mark, "ids", tuple(ids[start : start + _IDS])) for start in starts]
 
 
 class Journal:
@@ -123,8 +133,8 @@ class Journal:
         added = list(entries)
         with self._written() as connection:
             for entry in added:
-                row = (entry.name, entry.generation, entry.kind, json.dumps(entry.ids))
-                done = connection.execute("INSERT INTO entries (name, generation, kind, ids) VALUES (?, ?, ?, ?)", row)
+                row = (entry.name, entry.mark, entry.kind, json.dumps(entry.ids))
+                done = connection.execute("INSERT INTO entries (name, mark, kind, ids) VALUES (?, ?, ?, ?)", row)
                 assert done.lastrowid is not None
                 numbers.append(done.lastrowid)
             for number, entry in zip(numbers, added, strict=True):
@@ -151,14 +161,14 @@ class Journal:
                 if name in resting:
                     continue
                 rows = self._connection.execute(
-                    "SELECT seq, generation, kind, ids FROM entries WHERE name = ? ORDER BY seq LIMIT 200", [name]
+                    "SELECT seq, mark, kind, ids FROM entries WHERE name = ? ORDER BY seq LIMIT 200", [name]
                 ).fetchall()
                 found: list[tuple[int, Entry]] = []
                 ids = 0
-                for number, generation, kind, listed in rows:
-                    entry = Entry(name, generation, kind, tuple(json.loads(listed)))
+                for number, mark, kind, listed in rows:
+                    entry = Entry(name, mark, kind, tuple(json.loads(listed)))
                     first = found[0][1] if found else entry
-                    if number in self._open or (entry.generation, entry.kind) != (first.generation, first.kind):
+                    if number in self._open or (entry.mark, entry.kind) != (first.mark, first.kind):
                         break
                     found.append((number, entry))
                     ids += len(entry.ids)
@@ -182,7 +192,7 @@ class Journal:
             return self._versions.get(name, 0), name in self._waiting
 
     def pairs(self) -> dict[tuple[str, str], str]:
-        """Generations of collections of the second store, by name and generation of those of the first."""
+        """Marks of collections of the second store, by name and mark of those of the first."""
         with self._mapped():
             rows = self._connection.execute("SELECT name, first, second FROM pairs")
             return {(name, first): second for name, first, second in rows}
@@ -192,8 +202,8 @@ class Journal:
         entry = Entry(name, first, "whole")
         with self._written() as connection:
             connection.execute("INSERT OR REPLACE INTO pairs VALUES (?, ?, ?)", [name, first, second])
-            row = (entry.name, entry.generation, entry.kind, json.dumps(entry.ids))
-            connection.execute("INSERT INTO entries (name, generation, kind, ids) VALUES (?, ?, ?, ?)", row)
+            row = (entry.name, entry.mark, entry.kind, json.dumps(entry.ids))
+            connection.execute("INSERT INTO entries (name, mark, kind, ids) VALUES (?, ?, ?, ?)", row)
             self._waiting[entry.name] = self._waiting.get(entry.name, 0) + 1
 
     def forget(self, name: str, first: str) -> None:
@@ -207,6 +217,19 @@ class Journal:
             turned = connection.execute("SELECT name, second, first FROM pairs").fetchall()
             connection.execute("DELETE FROM pairs")
             connection.executemany("INSERT INTO pairs VALUES (?, ?, ?)", turned)
+            connection.execute("UPDATE sides SET first = second, second = first")
+
+    def sides(self) -> tuple[str, str] | None:
+        """What the first and the second store were called when the journal was last used; None if it is new."""
+        with self._mapped():
+            found: tuple[str, str] | None = self._connection.execute("SELECT first, second FROM sides").fetchone()
+            return found
+
+    def name_sides(self, first: str, second: str) -> None:
+        """Note what the first and the second store are called."""
+        with self._written() as connection:
+            connection.execute("DELETE FROM sides")
+            connection.execute("INSERT INTO sides VALUES (?, ?)", [first, second])
 
     def close(self) -> None:
         """Close the file; to be called once, and in the process that opened it."""

@@ -7,7 +7,7 @@ from typing import cast
 from vectorkit.filters import Filter
 from vectorkit.indexes import Index, IndexProgress
 from vectorkit.mirror._base import Mirroring
-from vectorkit.mirror._journal import Entry
+from vectorkit.mirror._journal import Entry, mark_of
 from vectorkit.mirror._sampling import Answers
 from vectorkit.protocol import IndexedBackend, ReplacingBackend, TextSearchBackend
 from vectorkit.types import Candidate, CollectionInfo, Explanation, FloatArray, Hit, Ranking
@@ -24,8 +24,8 @@ class _Texts(Mirroring):
         """See `TextSearchBackend.create_text_index`; the secondary makes its own."""
         with self._noting() as noted:
             here = self._here(collection)
-            noted += self._journal.append([Entry(here.name, here.generation, "ids")])
-            return cast(TextSearchBackend, self.primary).create_text_index(here, progress)
+            noted += self._journal.append([Entry(here.name, mark_of(here), "ids")])
+            return self._handed(cast(TextSearchBackend, self.primary).create_text_index(here, progress))
 
     def search_text(
         self,
@@ -81,17 +81,17 @@ class _Indexes(Mirroring):
         progress: Callable[[IndexProgress], object] | None = None,
     ) -> CollectionInfo:
         """See `IndexedBackend.create_index`."""
-        return self._indexed.create_index(self._here(collection), index, progress=progress)
+        return self._handed(self._indexed.create_index(self._here(collection), index, progress=progress))
 
     def drop_index(self, collection: CollectionInfo) -> CollectionInfo:
         """See `IndexedBackend.drop_index`."""
-        return self._indexed.drop_index(self._here(collection))
+        return self._handed(self._indexed.drop_index(self._here(collection)))
 
     def reindex(
         self, collection: CollectionInfo, *, progress: Callable[[IndexProgress], object] | None = None
     ) -> CollectionInfo:
         """See `IndexedBackend.reindex`."""
-        return self._indexed.reindex(self._here(collection), progress=progress)
+        return self._handed(self._indexed.reindex(self._here(collection), progress=progress))
 
     def search_tuned(
         self,
@@ -142,12 +142,13 @@ class _Replaces(Mirroring):
             old, new = self._here(old), self._here(new)
             noted += self._journal.append(
                 [
-                    Entry(old.name, old.generation, "drop"),
-                    Entry(new.name, new.generation, "drop"),
-                    Entry(old.name, new.generation, "ids"),
+                    Entry(old.name, mark_of(old), "drop"),
+                    Entry(new.name, mark_of(new), "drop"),
                 ]
             )
-            return cast(ReplacingBackend, self.primary).replace_collection(old, new)
+            info = cast(ReplacingBackend, self.primary).replace_collection(old, new)
+            noted += self._journal.append([Entry(info.name, mark_of(info), "ids")])
+            return self._handed(info)
 
 
 @cache
