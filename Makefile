@@ -29,7 +29,7 @@ support: $(VENV)/.dev ## Hold every backend to the contract, and write the READM
 	$(RUN) docs/support_table.py
 
 clean: ## Remove what the tasks made.
-	rm -rf $(VENV) .vectorkit-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks.json
+	rm -rf $(VENV) .vectorkit-demo .vectorkit-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks.json
 
 $(VENV)/.python:
 	@echo "Making $(VENV) with $(PYTHON) ..."

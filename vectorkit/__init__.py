@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         AsyncEmbedder,
         Embedder,
         IndexedBackend,
+        MeasuredBackend,
         ReplacingBackend,
         TextSearchBackend,
         VectorBackend,
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
         Patch,
         Ranking,
         Record,
+        Storage,
     )
 
 __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
@@ -112,6 +114,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "InvalidNameError",
     "InvalidVectorError",
     "Json",
+    "MeasuredBackend",
     "MemoryBackend",
     "Metadata",
     "Metric",
@@ -125,6 +128,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "ReplacingBackend",
     "Reranker",
     "RerankingError",
+    "Storage",
     "TextSearchBackend",
     "UnsupportedError",
     "VectorBackend",
@@ -177,6 +181,7 @@ _MODULES = {
     "InvalidMetadataError": "vectorkit.errors",
     "InvalidNameError": "vectorkit.errors",
     "InvalidVectorError": "vectorkit.errors",
+    "MeasuredBackend": "vectorkit.protocol",
     "MemoryBackend": "vectorkit.memory",
     "Metric": "vectorkit.types",
     "MissingDependencyError": "vectorkit.errors",
@@ -189,6 +194,7 @@ _MODULES = {
     "ReplacingBackend": "vectorkit.protocol",
     "Reranker": "vectorkit.reranking",
     "RerankingError": "vectorkit.errors",
+    "Storage": "vectorkit.types",
     "TextSearchBackend": "vectorkit.protocol",
     "UnsupportedError": "vectorkit.errors",
     "VectorBackend": "vectorkit.protocol",

@@ -7,12 +7,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from vectorkit.errors import InvalidArgumentError
+from vectorkit.errors import InvalidArgumentError, UnsupportedError
+from vectorkit.protocol import MeasuredBackend
 from vectorkit.searching import Searching, Where, as_filter
-from vectorkit.types import Explanation, FloatArray, Hit, Metric, Record, Vector
+from vectorkit.types import Explanation, FloatArray, Hit, Metric, Record, Storage, Vector
 from vectorkit.validation import check_between, check_flag
 
-__all__ = ["InspectionMethods", "Recall"]
+__all__ = ["InspectionMethods", "Recall", "found_share"]
 
 _MANY: Final = 2**31 - 1
 
@@ -43,7 +44,17 @@ class Recall:
 
 
 class InspectionMethods(Searching):
-    """Looking at how a collection is searched."""
+    """Looking at how a collection is stored and searched."""
+
+    def storage(self) -> Storage:
+        """Return how many bytes the collection takes, and how far its vector index is.
+
+        Raises:
+            UnsupportedError: The backend does not say.
+        """
+        if not isinstance(self._backend, MeasuredBackend):
+            raise UnsupportedError(f"{self._backend.name} does not say how many bytes a collection takes")
+        return self._backend.measure_storage(self._info)
 
     def explain(
         self,
@@ -130,7 +141,7 @@ class InspectionMethods(Searching):
             query = _beside(place, near.hits[-1].embedding, self._info.metric, noise)
             (expected,) = self._ranked(query[None], k, tree, True, False, None)
             (found,) = self._ranked(query[None], k, tree, None, False, effort)
-            shares.append(_found_share(found.hits, expected.hits, self._info.metric, query))
+            shares.append(found_share(found.hits, expected.hits, self._info.metric, query))
         return Recall(float(np.mean(shares)), min(shares), k, len(shares), tuple(shares))
 
 
@@ -147,7 +158,7 @@ def _beside(place: FloatArray, neighbour: FloatArray | None, metric: Metric, noi
     return query
 
 
-def _found_share(found: Sequence[Hit], expected: Sequence[Hit], metric: Metric, query: FloatArray) -> float:
+def found_share(found: Sequence[Hit], expected: Sequence[Hit], metric: Metric, query: FloatArray) -> float:
     """Recall by distance: the share of the expected number of hits that are no farther than the last one expected.
 
     By distance, so that of records equally far any is as good; up to what rule 6.5 lets distances differ.

@@ -131,7 +131,8 @@ class Intake:
                 )
             vectors = embed_query(self.embedder, self.spec, query)
         else:
-            vectors = as_vectors([query], self.spec.dimension, self.spec.metric, lambda _: "the query vector")
+            rows = query[np.newaxis] if is_array(query) and query.ndim == 1 else [query]
+            vectors = as_vectors(rows, self.spec.dimension, self.spec.metric, lambda _: "the query vector")
         return vectors.reshape(-1)
 
     def checked(self, records: Sequence[object]) -> list[Record]:

@@ -25,12 +25,14 @@ from vectorkit.types import (
     Patch,
     Ranking,
     Record,
+    Storage,
 )
 
 __all__ = [
     "AsyncEmbedder",
     "Embedder",
     "IndexedBackend",
+    "MeasuredBackend",
     "ReplacingBackend",
     "TextSearchBackend",
     "VectorBackend",
@@ -225,6 +227,15 @@ class ReplacingBackend(VectorBackend, Protocol):
         Raises:
             CollectionNotFoundError: One of the two is gone; the other one is as it was.
         """
+        ...
+
+
+@runtime_checkable
+class MeasuredBackend(VectorBackend, Protocol):
+    """A store that knows what a collection takes of it. What lacks the method implements nothing."""
+
+    def measure_storage(self, collection: CollectionInfo) -> Storage:
+        """Return how many bytes the collection takes, and how far its vector index is; see `Storage`."""
         ...
 
 

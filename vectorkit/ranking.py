@@ -92,9 +92,10 @@ def rank(metric: Metric, query: FloatArray, ids: Sequence[str], vectors: FloatAr
     if k < len(rows) and len(rows) > _SORTED:
         within = distances <= np.partition(distances, k - 1)[k - 1] if k else np.zeros(len(rows), dtype=bool)
         rows = np.flatnonzero(within).tolist()
-    best = sorted(zip(distances[rows].tolist(), (ids[row] for row in rows), rows, strict=True))[:k]
-    marks: list[float] = scores[[row for _, _, row in best]].tolist() if best else []
-    return [Ranked(row, distance, score) for (distance, _, row), score in zip(best, marks, strict=True)]
+    places: list[float] = distances.tolist()
+    marks: list[float] = scores.tolist()
+    best = sorted([(places[row], ids[row], row) for row in rows])[:k]
+    return [Ranked(row, distance, marks[row]) for distance, _, row in best]
 
 
 def float32_error(metric: Metric, query: FloatArray, largest_norm: float) -> float:

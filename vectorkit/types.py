@@ -27,6 +27,7 @@ __all__ = [
     "Patch",
     "Ranking",
     "Record",
+    "Storage",
     "Vector",
 ]
 
@@ -262,6 +263,24 @@ class Explanation:
                 f"sql\n{_indented(self.sql)}",
             )
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What a collection takes of its store, and how far its vector index is.
+
+    Attributes:
+        records: Bytes of ids, documents, metadata and vectors, and of indexes other than the two below.
+        vector_index: Bytes of the vector index; 0 if there is none yet.
+        text_index: Bytes of the text index; 0 if there is none.
+        index_state: `"none"`: the collection is to have no vector index; `"waiting"`: there are too few records for one
+            to be of use; `"building"`; `"ready"`; `"missing"`: the next write makes it, or `Collection.create_index`.
+    """
+
+    records: int
+    vector_index: int
+    text_index: int
+    index_state: Literal["none", "waiting", "building", "ready", "missing"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ Registered for the URLs `chroma:`, `chroma:PATH`, `chroma+http://…` and `chrom
 from vectorkit.errors import MissingDependencyError
 
 try:
-    from vectorkit_chroma._backend import ChromaBackend
+    import chromadb  # noqa: F401  # pyright: ignore[reportUnusedImport]
 except (ImportError, RuntimeError) as error:  # RuntimeError: it finds SQLite too old
     raise MissingDependencyError(
         f"Chroma's client cannot be imported ({error}); install it: pip install 'vectorkit-db[chroma]'"
     ) from error
+
+from vectorkit_chroma._backend import ChromaBackend
 
 __all__ = ["ChromaBackend"]

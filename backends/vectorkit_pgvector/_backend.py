@@ -26,9 +26,20 @@ from vectorkit.types import (
     Patch,
     Ranking,
     Record,
+    Storage,
 )
 from vectorkit.validation import MetricName, as_metric, check_between, check_flag, check_name
-from vectorkit_pgvector import _explain, _index_sql, _reading, _search, _text, _text_search, _text_sql, _writing
+from vectorkit_pgvector import (
+    _explain,
+    _index_sql,
+    _reading,
+    _search,
+    _storage,
+    _text,
+    _text_search,
+    _text_sql,
+    _writing,
+)
 from vectorkit_pgvector._adopting import Wanted
 from vectorkit_pgvector._catalog import Catalog
 from vectorkit_pgvector._errors import translated
@@ -374,6 +385,12 @@ class PgVectorBackend:
             return self._sessions.read(
                 lambda session: _explain.explain(session, table, request, settings), settings=settings
             )
+
+    def measure_storage(self, collection: CollectionInfo) -> Storage:
+        """See `MeasuredBackend.measure_storage`; of a table of the application's, all of that table."""
+        with translated(collection):
+            table, tables = self._table(collection), self._catalog.text_tables(collection)
+            return self._sessions.read(lambda session: _storage.measure(session, table, tables))
 
     def create_text_index(
         self, collection: CollectionInfo, progress: Callable[[int, int], None] | None = None

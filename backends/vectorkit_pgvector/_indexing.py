@@ -16,7 +16,7 @@ import psycopg
 from psycopg import errors
 
 from vectorkit.errors import BackendError, UnsupportedError
-from vectorkit.indexes import HNSW, Index, IndexProgress, IVFFlat
+from vectorkit.indexes import Index, IndexProgress, IVFFlat
 from vectorkit.types import CollectionInfo
 from vectorkit_pgvector import _index_sql, _partitions
 from vectorkit_pgvector._catalog import Catalog
@@ -221,10 +221,18 @@ def _attempt(session: Session, table: Table, settings: dict[str, str], outside: 
 
 
 def _memory(table: Table, rows: int) -> int:
-    """KB that the graph of an HNSW index takes while it is built: of each record its vector, and its neighbours."""
+    """KB that building an index takes: the graph of an HNSW, or what k-means does with a sample."""
     index, dimension = table.spec.index, table.spec.dimension
     held = _index_sql.representation(table.spec)
     bits = {"full": 32, "half": 16, "binary": 1}[held or "full"]
+    vector = dimension * bits // 8 + 16
+    if isinstance(index, IVFFlat):
+        # As pgvector reckons in `src/ivfbuild.c` and `src/ivfkmeans.c`, which fail with less: the sample, the centres
+        # old and new and the sums they are made of, and a bound of the distance of each of the sample to each centre.
+        lists = index.lists or _index_sql.default_lists(rows)
+        sample = max(10_000, 50 * lists)
+        needed = sample * (vector + 4 * lists + 8) + lists * (2 * vector + 4 * dimension + 4 * lists + 12)
+        return needed // 1024 + 1024
     # About 2m neighbours in the lowest layer, each a pointer and a distance, and as much again for what is above.
-    neighbours = 2 * index.m * 16 * 2 if isinstance(index, HNSW) else 0
-    return rows * (dimension * bits // 8 + neighbours + 200) // 1024 + 1024
+    neighbours = 2 * index.m * 16 * 2 if index is not None else 0
+    return rows * (vector + neighbours + 184) // 1024 + 1024

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg import errors
+from psycopg.adapt import AdaptersMap
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import tuple_row
 
@@ -37,6 +38,18 @@ _SET: Final = (
 )
 
 
+_ADAPTERS: Final = AdaptersMap(psycopg.adapters)
+_ADAPTERS.register_dumper(Binary, BinaryDumper)
+
+
+class _Cursor(psycopg.RawCursor[tuple[Any, ...]]):
+    """Neither reads nor changes how the connection adapts types, which is its owner's."""
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        return _ADAPTERS
+
+
 class Session:
     """A connection within one call: sends statements, in binary, whatever the connection's own settings are.
 
@@ -55,8 +68,7 @@ class Session:
             raise BackendError("the connection is in pipeline mode, where results come late: leave the pipeline block")
         self.connection = connection
         self.joins = joins
-        self._cursor = psycopg.RawCursor(connection, row_factory=tuple_row)
-        self._cursor.adapters.register_dumper(Binary, BinaryDumper)
+        self._cursor = _Cursor(connection, row_factory=tuple_row)
 
     def rows(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Run a statement that returns rows."""
@@ -73,11 +85,10 @@ class Session:
         """
         if len(statements) == 1:
             return [take(0, self.rows(statements[0]))]
-        cursors: list[psycopg.RawCursor[tuple[Any, ...]]] = []
+        cursors: list[_Cursor] = []
         with self.connection.pipeline():
             for text, parameters, prepare in statements:
-                cursor = psycopg.RawCursor(self.connection, row_factory=tuple_row)
-                cursor.adapters.register_dumper(Binary, BinaryDumper)
+                cursor = _Cursor(self.connection, row_factory=tuple_row)
                 cursors.append(cursor.execute(text.encode(), parameters, prepare=prepare, binary=True))
             return [take(at, cursor.fetchall()) for at, cursor in enumerate(cursors)]
 

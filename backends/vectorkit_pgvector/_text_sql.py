@@ -205,7 +205,7 @@ def search(
         f"WITH {ctes} SELECT id, document, metadata::text, {embedding}, best.score "
         f"FROM best JOIN {table.name} USING (id) ORDER BY best.score DESC, id",
         parameters,
-        prepare=False,
+        prepare=None if where is None else False,
     )
 
 
@@ -218,13 +218,15 @@ def hybrid(
         Rows of `Found`, with the score (0 without a word of the query) and NULL; then those of text search, in order,
         where key and total are NULL, with the score and the place, from 1.
     """
+    # `IS TRUE` keeps the planner from a join, for which it would put all scores, not the few rows, into a hash table.
     parameters = list(near.parameters)
     ctes = _best(table, tables, words, k, where, parameters)
     return Statement(
         f"WITH near (id, document, metadata, embedding, key, total) AS MATERIALIZED ({near.text}), {ctes}, "
         f"numbered AS MATERIALIZED (SELECT id, number FROM {tables.documents} JOIN near USING (id)), "
-        "weighed AS (SELECT id, score FROM numbered JOIN scored USING (number)) "
-        "SELECT near.*, coalesce(score, 0), NULL::bigint FROM near LEFT JOIN weighed USING (id) UNION ALL "
+        "weighed AS MATERIALIZED (SELECT * FROM scored WHERE (number IN (SELECT number FROM numbered)) IS TRUE) "
+        "SELECT near.*, coalesce(score, 0), NULL::bigint FROM near "
+        "LEFT JOIN (numbered JOIN weighed USING (number)) USING (id) UNION ALL "
         f"(SELECT id, document, metadata::text, {table.sent_embedding}, NULL, NULL, best.score, best.place "
         f"FROM best JOIN {table.name} USING (id) ORDER BY best.place)",
         parameters,

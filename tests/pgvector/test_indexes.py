@@ -413,6 +413,20 @@ def test_progress_needs_a_connection_of_its_own(docs: Collection, postgres_url: 
             mine.create_index(progress=print)
 
 
+def test_a_build_has_memory_for_k_means(database: str) -> None:
+    """9.1 pgvector refuses to begin with less than it reckons, however few the rows are of which it takes a sample."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("SET maintenance_work_mem = '1MB'")
+        backend = PgVectorBackend(connection=connection)
+        for at, (dimension, index) in enumerate(
+            ((64, IVFFlat(lists=40)), (512, IVFFlat(quantization="half")), (64, IVFFlat(40, quantization="binary")))
+        ):
+            docs = VectorStore(backend).create_collection(f"docs-{at}", dimension=dimension, index="none")
+            docs.add(ids=ids(0, 2100), embeddings=vectors(2100, dimension))
+            docs.create_index(index)
+            assert docs.storage().index_state == "ready"
+
+
 def test_a_build_has_memory_for_its_graph(
     store: VectorStore, admin: Connection, database: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,13 +1,19 @@
 """The `vectorkit` command. Exit codes: 0 what was asked for holds, 1 it does not, 2 it could not be asked."""
 
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
+from vectorkit.cli._bench import bench
 from vectorkit.cli._common import Commands, out
 from vectorkit.cli._conformance import conformance
 from vectorkit.cli._evaluate import evaluate
+from vectorkit.cli._info import info
+from vectorkit.cli._ingest import ingest
+from vectorkit.cli._recall import recall
+from vectorkit.cli._search import search
 
 __all__ = ["app"]
 
@@ -33,8 +39,11 @@ def vectorkit(
     """
 
 
-for command in (
-    conformance,
-    evaluate,
-):
-    app.command()(command)
+_PANELS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
+    "Look, fill, search": (info, ingest, search),
+    "Measure": (recall, bench, evaluate, conformance),
+}
+
+for panel, commands in _PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)

@@ -1,6 +1,8 @@
 """What the commands share: the terminal, and what becomes of a mistake."""
 
-from typing import Any
+import logging
+import warnings
+from typing import Any, TextIO
 
 import typer
 from rich.console import Console
@@ -20,14 +22,32 @@ class Commands(TyperGroup):
     """A mistake of the user's is a line and exit code 2, no traceback; Ctrl-C is 130, as in a shell."""
 
     def invoke(self, ctx: Any) -> Any:
+        # What libraries log of a connection that Ctrl-C cut off says nothing to whoever typed a command.
+        logging.getLogger().addHandler(logging.NullHandler())
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return super().invoke(ctx)
         except VectorKitError as error:
             err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+            for note in getattr(error, "__notes__", ()):
+                err.print(escape(str(note)), soft_wrap=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             err.print("interrupted")
             raise typer.Exit(130) from None
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """In place of a line of source code, which says nothing to whoever typed a command."""
+    err.print(f"[yellow]warning:[/] {escape(str(message))}", soft_wrap=True)
 
 
 def progress_bar() -> Progress:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import pytest
 
 from vectorkit.errors import UnsupportedError
-from vectorkit.protocol import IndexedBackend, ReplacingBackend, TextSearchBackend, VectorBackend
+from vectorkit.protocol import IndexedBackend, MeasuredBackend, ReplacingBackend, TextSearchBackend, VectorBackend
 from vectorkit.types import Capabilities, CollectionSpec
 
 __all__ = ["Preflight", "PreflightError", "protocol_problems"]
@@ -25,7 +25,8 @@ def protocol_problems(backend: object) -> list[str]:
     """Return in what an object differs from the protocol: names, kinds and defaults of arguments, and properties.
 
     The protocol is `VectorBackend`, or `TextSearchBackend` if the object's capabilities say `text_search`, and
-    `IndexedBackend` or `ReplacingBackend` if the object has a method `create_index` or `replace_collection`.
+    `IndexedBackend`, `ReplacingBackend` or `MeasuredBackend` if the object has a method `create_index`,
+    `replace_collection` or `measure_storage`.
     """
     problems: list[str] = []
     capabilities: object = getattr(backend, "capabilities", None)
@@ -35,6 +36,8 @@ def protocol_problems(backend: object) -> list[str]:
         methods |= inspect.getmembers(IndexedBackend, inspect.isfunction)
     if hasattr(backend, "replace_collection"):
         methods |= inspect.getmembers(ReplacingBackend, inspect.isfunction)
+    if hasattr(backend, "measure_storage"):
+        methods |= inspect.getmembers(MeasuredBackend, inspect.isfunction)
     for name, wanted in methods.items():
         if name.startswith("_"):
             continue

@@ -1,7 +1,7 @@
 """From what a user names, a URL or a store, to a source."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 from urllib.parse import unquote
@@ -18,7 +18,7 @@ _SECRETS: Final = re.compile(r"(://[^:/@]*:).*(?=@)|(password=)[^&\s]+", re.IGNO
 
 
 @contextmanager
-def open_source(where: str | VectorStore | VectorBackend) -> Iterator[Source]:
+def open_source(where: str | VectorStore | VectorBackend) -> Generator[Source]:
     """Open a source for as long as the context lasts; a store or backend that is handed in stays open after it.
 
     Args:

@@ -1,0 +1,117 @@
+"""`vectorkit ingest`."""
+
+import json
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from vectorkit.cli._common import err, out, progress_bar
+from vectorkit.cli._shown import AsJson, CollectionName, Url
+
+if TYPE_CHECKING:
+    from vectorkit.collection import Collection
+    from vectorkit.progress import Ingested
+    from vectorkit.store import VectorStore
+
+__all__ = ["ingest"]
+
+
+def ingest(
+    url: Url,
+    collection: CollectionName,
+    paths: Annotated[list[Path], typer.Argument(help="Files, and folders of them: .txt, .md, .jsonl, .csv.")],
+    text_field: Annotated[
+        str, typer.Option(help="The field of JSON lines and the column of CSV with the text; the others are metadata.")
+    ] = "text",
+    chunk_size: Annotated[int, typer.Option(min=1, max=1_000_000, help="The most characters of a passage.")] = 800,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The embedding model: a name or a folder.",
+            show_default="that of the collection; for a new one, sentence-transformers/all-MiniLM-L6-v2",
+        ),
+    ] = None,
+    text_index: Annotated[
+        bool | None,
+        typer.Option(
+            "--text-index/--no-text-index",
+            help="Whether a new collection can be searched by words too; a collection that exists is given the index.",
+            show_default="on for a new collection",
+        ),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="The language of a new collection's text index, or none.", show_default="english")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read texts into a collection, which is made if it is missing: cut into passages, embedded, stored.
+
+    The same command again stores only what is new: ids are made of the content. What has gone from the files stays
+    stored. Metadata: source, chunk, heading (Markdown), and the other fields of JSON lines and CSV.
+
+        vectorkit ingest chroma:./kb docs ./handbook README.md
+
+        vectorkit ingest postgresql://me@localhost/db tickets tickets.csv --text-field body
+    """
+    from vectorkit.passages import find_files, read_passages
+    from vectorkit.store import connect
+
+    found = find_files(paths)
+    passages = read_passages(found.files, text_field=text_field, chunk_size=chunk_size)
+    progress = progress_bar()
+    with connect(url) as store, progress if err.is_terminal else nullcontext():
+        docs = _opened(store, collection, model, text_index, language)
+        task = progress.add_task(f"passages into {escape(collection)}", total=None)
+
+        def show(counts: "Ingested") -> None:
+            progress.update(task, completed=counts.written + counts.unchanged)
+
+        done = docs.ingest(passages, ids="content", progress=show)
+        stored = docs.count()
+    passed_over = [path.as_posix() for path in found.passed_over]
+    if as_json:
+        counts = {name: value for name, value in asdict(done).items() if name != "total"}
+        totals: dict[str, Any] = {"files": len(found.files), "passed_over": passed_over, **counts, "stored": stored}
+        typer.echo(json.dumps(totals, indent=2))
+        return
+    out.print(
+        f"{len(found.files):,} file(s), {done.read:,} passage(s): [bold]{done.written:,} written[/], "
+        f"{done.unchanged:,} there already, in {done.seconds:.1f} s; {escape(collection)} now holds {stored:,}",
+        soft_wrap=True,
+    )
+    if passed_over:
+        kinds = sorted({path.suffix or path.name for path in found.passed_over})
+        out.print(f"{len(passed_over):,} file(s) passed over: {escape(', '.join(kinds[:10]))}", style="dim")
+
+
+def _opened(
+    store: "VectorStore", name: str, model: str | None, text_index: bool | None, language: str | None
+) -> "Collection":
+    """The collection, made if it is missing, with the model it was made with, or the one asked for."""
+    from vectorkit.embedders import SentenceTransformerEmbedder
+    from vectorkit.embedders._by_identity import embedder_of
+    from vectorkit.errors import CollectionNotFoundError, InvalidArgumentError
+    from vectorkit.protocol import Embedder
+
+    embedder: Embedder | None = None if model is None else SentenceTransformerEmbedder(model)
+    try:
+        identity = store.get_collection(name).info().spec.embedder
+    except CollectionNotFoundError:
+        pass
+    else:
+        embedder = embedder_of(identity) if embedder is None and identity is not None else embedder
+    docs = store.get_or_create_collection(
+        name,
+        embedder=embedder or SentenceTransformerEmbedder(),
+        text_index=text_index is not False,
+        language=language,
+    )
+    if text_index:
+        docs.create_text_index()
+    if text_index is False and docs.info().spec.text_index:
+        raise InvalidArgumentError(f"collection {name!r} has a text index, which stays: leave --no-text-index out")
+    return docs
