@@ -1,21 +1,17 @@
 """A mirror keeps the contract, whatever its two stores are; and at the end of each test both hold the same."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
-import psycopg
 import pytest
-from psycopg import sql
 
 from vectorkit import MemoryBackend, VectorBackend
 from vectorkit.mirror import MirrorBackend
 from vectorkit.testing import BackendConformance
 from vectorkit.testing._asserts import assert_embedding, typed
 from vectorkit_chroma import ChromaBackend
-from vectorkit_pgvector import PgVectorBackend
 
 
 class Checked(MirrorBackend):
@@ -70,20 +66,3 @@ class TestMirrorOfMemoryToChroma(BackendConformance):
     @pytest.fixture
     def make_backend(self, tmp_path: Path) -> Factory:
         return mirrors(tmp_path, MemoryBackend, lambda: ChromaBackend("chroma:"))
-
-
-class TestMirrorOfChromaToPostgres(BackendConformance):
-    @pytest.fixture
-    def make_backend(self, tmp_path: Path, postgres_url: str) -> Iterator[Factory]:
-        schemas: list[str] = []
-
-        def secondary() -> VectorBackend:
-            schemas.append(f"test_{uuid4().hex}")
-            store = PgVectorBackend(postgres_url, schema=schemas[-1])
-            store.list_collections()  # the threads of its pool run from now on: a test counts threads
-            return store
-
-        yield mirrors(tmp_path, lambda: ChromaBackend("chroma:"), secondary)
-        with psycopg.connect(postgres_url, autocommit=True) as connection:
-            for schema in schemas:
-                connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
