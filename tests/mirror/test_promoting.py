@@ -178,7 +178,9 @@ def test_the_next_mirror_is_opened_with_the_two_exchanged(
     mirror.close()
     chroma, postgres = stores()
     wrong = mirrored(chroma, postgres)
-    with pytest.raises(BackendError, match=r"the journal holds \d+ entries for a mirror in which postgresql.* is the primary"):
+    with pytest.raises(
+        BackendError, match=r"the journal holds \d+ entries for a mirror in which postgresql.* is the primary"
+    ):
         wrong.list_collections()
 
 
