@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,6 @@ def test_text_search_that_the_secondary_lacks_is_refused(mirrored: Mirrors) -> N
 
         @property
         def capabilities(self) -> Any:
-            from dataclasses import replace
-
             return replace(super().capabilities, text_search=False)
 
     mirror = mirrored(MemoryBackend(), Wordless())
@@ -100,7 +99,8 @@ def test_a_collection_that_holds_more_than_the_primary_is_left_alone(
 @pytest.mark.parametrize("setting", [{"metric": "ip"}, {"dimension": 3}])
 def test_a_collection_of_another_kind_is_left_alone(mirrored: Mirrors, fill: Fill, setting: dict[str, Any]) -> None:
     primary, secondary = MemoryBackend(), MemoryBackend()
-    VectorStore(secondary).create_collection("docs", **{"metric": "l2", "dimension": 2, **setting})
+    settings: dict[str, Any] = {"metric": "l2", "dimension": 2, **setting}
+    VectorStore(secondary).create_collection("docs", **settings)
     mirror = mirrored(primary, secondary)
     fill(mirror)
     (what,) = setting
@@ -340,7 +340,8 @@ def test_a_journal_that_cannot_be_written_is_an_error_before_anything_is(
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
     """8.2 And the journal is not made."""
-    given = {"primary": MemoryBackend(), "secondary": MemoryBackend(), "journal": tmp_path / "journal", **arguments}
+    given: dict[str, Any] = {"primary": MemoryBackend(), "secondary": MemoryBackend(), "journal": tmp_path / "journal"}
+    given |= arguments
     with pytest.raises(InvalidArgumentError, match=message):
         MirrorBackend(**given)
     assert list(tmp_path.iterdir()) == []

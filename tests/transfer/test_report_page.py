@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from html import escape, unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -58,7 +59,7 @@ def browse(chromium: str, tmp_path: Path) -> Browse:
 @pytest.fixture(scope="module")
 def compared() -> vk.Comparison:
     """Two stores, the second of which lacks a record and has another document."""
-    stores = [vk.VectorStore(vk.MemoryBackend()) for _ in range(2)]
+    stores = vk.VectorStore(vk.MemoryBackend()), vk.VectorStore(vk.MemoryBackend())
     for store in stores:
         docs = store.create_collection("docs", embedder=HashEmbedder(48))
         docs.add(
@@ -98,7 +99,7 @@ def test_the_page_shows_every_answer(browse: Browse, compared: vk.Comparison) ->
 
 
 def test_answers_that_agree_are_said_to(browse: Browse) -> None:
-    stores = [vk.VectorStore(vk.MemoryBackend()) for _ in range(2)]
+    stores = vk.VectorStore(vk.MemoryBackend()), vk.VectorStore(vk.MemoryBackend())
     for store in stores:
         store.create_collection("docs", dimension=2).add(ids=["a"], embeddings=[[1, 2]])
     said = text_of(
@@ -138,23 +139,25 @@ def test_what_documents_hold_is_text(browse: Browse, compared: vk.Comparison) ->
 
 class _Proxy(ThreadingHTTPServer):
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Recording)
         self.asked: list[str] = []
+        super().__init__(("127.0.0.1", 0), partial(_Recording, self.asked))
 
 
 class _Recording(BaseHTTPRequestHandler):
     """Notes what it is asked for, and has nothing."""
 
-    server: _Proxy
+    def __init__(self, asked: list[str], *given: Any) -> None:
+        self.asked = asked
+        super().__init__(*given)
 
     def do_GET(self) -> None:
-        self.server.asked.append(self.path)
+        self.asked.append(self.path)
         self.send_error(404)
 
     def do_CONNECT(self) -> None:
         self.do_GET()
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         pass
 
 
