@@ -79,7 +79,7 @@ def draw(found: Benchmark, file: Path) -> None:
     lowest = min(0.95, *(point.recall for point in found.points))
     limits = lowest - 0.1 * (1.0 - lowest), 1.0 + 0.1 * (1.0 - lowest)
     axes.set_ylim(limits)
-    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1.0])
+    axes.set_yticks([tick for tick in axes.get_yticks() if -1e-9 < tick < 1.0 + 1e-9])
     axes.set_ylim(limits)  # which ticks beyond it have widened
     axes.set_xlabel("latency of a query [ms], median, with a line to the 95th percentile (logarithmic)")
     axes.set_ylabel(f"recall@{K} against exact search")

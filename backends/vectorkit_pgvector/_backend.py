@@ -203,7 +203,11 @@ class PgVectorBackend:
             self._sessions.write(lambda session: self._catalog.drop(session, name))
 
     def replace_collection(self, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
-        """See `ReplacingBackend.replace_collection`; one transaction."""
+        """See `ReplacingBackend.replace_collection`; one transaction.
+
+        An adopted table stays as it is, apart from being the collection no more. It cannot take the place of another
+        one: `UnsupportedError`.
+        """
         with translated(old):
             return self._sessions.write(lambda session: self._catalog.put_in_place(session, old, new))
 

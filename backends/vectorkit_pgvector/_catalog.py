@@ -251,6 +251,11 @@ class Catalog:
 
     def put_in_place(self, session: Session, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
         """See `ReplacingBackend.replace_collection`."""
+        if self._is_adopted(new):
+            raise UnsupportedError(
+                f"collection {new.name!r} is a table of an application, which keeps its name; copy its records into a "
+                "collection of their own, and put that one in the place of the other"
+            )
         if self.open(session, old.name).generation != old.generation:
             raise _not_found(old.name)
         self.drop(session, old.name)

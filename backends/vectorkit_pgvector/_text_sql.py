@@ -218,15 +218,13 @@ def hybrid(
         Rows of `Found`, with the score (0 without a word of the query) and NULL; then those of text search, in order,
         where key and total are NULL, with the score and the place, from 1.
     """
-    # `IS TRUE` keeps the planner from a join, for which it would put all scores, not the few rows, into a hash table.
     parameters = list(near.parameters)
-    ctes = _best(table, tables, words, k, where, parameters)
+    ctes = _best(table, tables, words, k, where, parameters, beside="numbered")
     return Statement(
-        f"WITH near (id, document, metadata, embedding, key, total) AS MATERIALIZED ({near.text}), {ctes}, "
-        f"numbered AS MATERIALIZED (SELECT id, number FROM {tables.documents} JOIN near USING (id)), "
-        "weighed AS MATERIALIZED (SELECT * FROM scored WHERE (number IN (SELECT number FROM numbered)) IS TRUE) "
+        f"WITH near (id, document, metadata, embedding, key, total) AS MATERIALIZED ({near.text}), "
+        f"numbered AS MATERIALIZED (SELECT id, number FROM {tables.documents} JOIN near USING (id)), {ctes} "
         "SELECT near.*, coalesce(score, 0), NULL::bigint FROM near "
-        "LEFT JOIN (numbered JOIN weighed USING (number)) USING (id) UNION ALL "
+        "LEFT JOIN (numbered JOIN kept USING (number)) USING (id) UNION ALL "
         f"(SELECT id, document, metadata::text, {table.sent_embedding}, NULL, NULL, best.score, best.place "
         f"FROM best JOIN {table.name} USING (id) ORDER BY best.place)",
         parameters,
@@ -271,21 +269,41 @@ def _scored(table: Table, tables: TextTables, words: Sequence[str], parameters: 
 
 
 def _best(
-    table: Table, tables: TextTables, words: Sequence[str], k: int, where: Filter | None, parameters: list[Any]
+    table: Table,
+    tables: TextTables,
+    words: Sequence[str],
+    k: int,
+    where: Filter | None,
+    parameters: list[Any],
+    beside: str | None = None,
 ) -> str:
-    """Common table expressions up to `best`: id, score and place of the first `k` records that match."""
+    """Common table expressions up to `best`: id, score and place of the first `k` records that match.
+
+    Args:
+        table: Of the collection.
+        tables: Of its text index.
+        words: The query.
+        k: How many.
+        where: Which records take part.
+        parameters: Those of the statement, to which more are added.
+        beside: A table of numbers, whose scores are wanted too: they are in `kept`.
+    """
     scored = _scored(table, tables, words, parameters)
+    # `IS TRUE` keeps the planner from a join, for which it would put all scores, not the few rows, into a hash table.
+    also = "false" if beside is None else f"(number IN (SELECT number FROM {beside})) IS TRUE"
     named = f"LATERAL (SELECT id FROM {tables.documents} WHERE number = scored.number OFFSET 0) AS named"
     if where is None:
         found = (
             "cut AS (SELECT min(score) AS least FROM (SELECT score FROM scored "
             f"ORDER BY score DESC LIMIT {k}) AS first), "
-            f"found AS (SELECT id, score FROM scored, {named} WHERE score >= (SELECT least FROM cut))"
+            f"kept AS MATERIALIZED (SELECT * FROM scored WHERE score >= (SELECT least FROM cut) OR {also}), "
+            f"found AS (SELECT id, score FROM kept AS scored, {named} WHERE score >= (SELECT least FROM cut))"
         )
     else:
         # Few records that match are looked for among the scores. Of many, the best scores soon have k.
         matching = condition(where, parameters, table.columns)
         found = (
+            f"kept AS MATERIALIZED (SELECT * FROM scored WHERE {also}), "
             f"probe AS MATERIALIZED (SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(id) AS ids "
             f"FROM (SELECT id FROM {table.name} WHERE {matching} LIMIT {EXACT_LIMIT + 1}) AS first), "
             f"matching AS MATERIALIZED (SELECT id, number FROM {tables.documents} "

@@ -139,3 +139,15 @@ def reached(store: vk.VectorStore, moment: str) -> bool:
         if moment == "building" and collection.storage().index_state == "building":
             return True
     return False
+
+
+def test_the_example_measures_any_store(tmp_path: Path) -> None:
+    """The size of it is for an index; a store that has none is the quickest to fill."""
+    example = Path(__file__).parents[2] / "examples" / "index_benchmark.py"
+    command = [sys.executable, "-W", "error", str(example), "memory:"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("memory: 10,000 vectors of 1,536 dimensions, 100 queries\n")
+    assert "left out: memory has no index" in done.stdout
+    figures = json.loads((tmp_path / ".vectorkit-bench" / "index_benchmark.json").read_text())
+    assert [(point["index"], point["recall"]) for point in figures["points"]] == [("none", 1.0)]
+    assert (tmp_path / ".vectorkit-bench" / "index_benchmark.png").read_bytes().startswith(b"\x89PNG")

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import Result
 
 import vectorkit as vk
-from vectorkit.embedders import HashEmbedder
+from vectorkit.embedders import HashEmbedder, OpenAIEmbedder
 from vectorkit.errors import InvalidArgumentError, InvalidMetadataError
 from vectorkit.passages import find_files, read_passages
 
@@ -191,14 +191,16 @@ def test_columns_of_csv_are_metadata(tmp_path: Path) -> None:
 def test_a_malformed_file_is_named_with_the_line(
     docs_url: str, tmp_path: Path, run: Run, name: str, text: str | bytes, said: str
 ) -> None:
-    """Exit code 2, one line that says what is wrong; what came before it stays."""
+    """Exit code 2, one line that says what is wrong; before anything is embedded, of this file or of others."""
+    before = write(tmp_path, "0.txt", "All right.")
     file = write(tmp_path, name, text)
     with pytest.raises((InvalidArgumentError, InvalidMetadataError), match=said):
         list(read_passages([file]))
-    done = run("ingest", docs_url, "docs", str(file))
+    done = run("ingest", docs_url, "docs", str(before), str(file))
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
-    assert "they stay, and the same call goes on from there" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert stored(docs_url) == []
 
 
 def test_a_path_that_is_not_there_is_a_mistake_before_anything_is_opened(tmp_path: Path, run: Run) -> None:
@@ -239,3 +241,15 @@ def test_another_model_than_the_collections_is_refused(docs_url: str, tmp_path: 
     assert (done.exit_code, done.stdout) == (2, "")
     assert "was created with embedder 'words-and-trigrams-1'" in done.stderr
     assert stored(docs_url) == []
+
+
+def test_what_stays_after_an_error_is_said(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    url = f"chroma:{tmp_path / 'store'}"
+    with vk.connect(url) as store:
+        store.create_collection("docs", embedder=OpenAIEmbedder("text-embedding-3-small"))
+    done = run("ingest", url, "docs", str(write(tmp_path, "a.txt", "Some words.")))
+    assert (done.exit_code, done.stdout) == (2, "")
+    error, note = done.stderr.splitlines()
+    assert "OPENAI_API_KEY" in error
+    assert note.startswith("of 1 records read 0 were written to collection 'docs'")

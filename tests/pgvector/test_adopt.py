@@ -886,3 +886,30 @@ def test_names_are_data(application: Connection, backend: PgVectorBackend, schem
             (hit,) = docs.search([1], where={key: {"$gte": value}}, exact=exact)
             assert (hit.id, hit.document, hit.metadata) == ("'; DROP", "e", metadata)
     assert docs.delete(where={"key": 4}) == 1
+
+
+# --- replacing --------------------------------------------------------------------------------------------------
+
+
+def test_embedding_an_adopted_table_anew_leaves_the_table_as_it_is(
+    tutorial: Collection, application: Connection
+) -> None:
+    """1.7 The application's table is the collection no more; nothing in it has changed."""
+    before = application.execute("SELECT * FROM documents ORDER BY id").fetchall()
+    anew = tutorial.reembed(HashEmbedder(8))
+    assert (anew.name, anew.info().dimension, anew.count()) == ("articles", 8, 4)
+    assert anew.get(["1"])[0].metadata == {"title": "Networks", "category": "ml"}
+    assert application.execute("SELECT * FROM documents ORDER BY id").fetchall() == before
+    with pytest.raises(CollectionNotFoundError):
+        tutorial.count()
+
+
+def test_an_adopted_table_cannot_take_the_place_of_a_collection(tutorial: Collection, store: VectorStore) -> None:
+    """1.7 It keeps its name; both collections stay."""
+    docs = store.create_collection("docs", dimension=3)
+    backend = store.backend
+    assert isinstance(backend, PgVectorBackend)
+    with pytest.raises(UnsupportedError, match="a table of an application, which keeps its name"):
+        backend.replace_collection(docs.info(), tutorial.info())
+    assert [info.name for info in store.list_collections()] == ["articles", "docs"]
+    assert (docs.count(), tutorial.count()) == (0, 4)

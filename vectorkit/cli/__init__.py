@@ -35,9 +35,21 @@ def vectorkit(
 ) -> None:
     """Prototype on Chroma, switch to Postgres by changing one line, get the same results, provably.
 
-    A URL names a store: memory: · chroma:PATH · chroma+http://host:port · postgresql://user@host/db ·
-    postgresql+embedded:PATH, or whatever else an installed package registers.
-    """
+    \b
+    A URL names a store:
+      memory:                     in this process, gone at its end
+      chroma:PATH                 Chroma on disk
+      chroma+http://host:port     a Chroma server
+      postgresql://user@host/db   PostgreSQL with pgvector
+      postgresql+embedded:PATH    a PostgreSQL that is started for you
+    or whatever else an installed package registers.
+
+    \b
+    To begin with:
+      vectorkit ingest chroma:./kb docs ./handbook
+      vectorkit search chroma:./kb docs "How do I install it?"
+      vectorkit info chroma:./kb
+    """  # noqa: D301 - \b tells click to keep the lines
 
 
 _PANELS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {

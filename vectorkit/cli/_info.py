@@ -42,7 +42,7 @@ def info(url: Url, as_json: AsJson = False) -> None:
             "url": source.label,
             "collections": [_described(each, backend) for each in source.contents()],
         }
-        found["backend"] = source.label if backend is None else backend.name  # has its versions once it was used
+        found["backend"] = None if backend is None else backend.name  # has its versions once it was used
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
@@ -94,7 +94,7 @@ def _print(found: dict[str, Any]) -> None:
     """A block a collection: what is known of it, a line each."""
     collections: list[dict[str, Any]] = found["collections"]
     total = sum(each["records"] for each in collections)
-    out.print(f"[bold]{escape(found['url'])}[/]  [dim]{escape(found['backend'])}[/]")
+    out.print(f"[bold]{escape(found['url'])}[/]  [dim]{escape(found['backend'] or '')}[/]", soft_wrap=True)
     out.print(f"{len(collections):,} collection(s), {total:,} record(s)", style="dim")
     for each in collections:
         out.print()
@@ -106,8 +106,8 @@ def _print(found: dict[str, Any]) -> None:
         out.print(grid)
         for remark in each["remarks"]:
             out.print(f"  {escape(excerpt(remark, 500))}", style="yellow", soft_wrap=True)
-    if any(each["bytes"] is None and not each["foreign"] for each in collections):
-        out.print("\nThis store does not say how many bytes a collection takes, nor how far its index is.", style="dim")
+    if found["backend"] and any(each["bytes"] is None for each in collections):
+        out.print("\nNot known to this store: how many bytes a collection takes, how far its index is.", style="dim")
 
 
 def _lines(each: dict[str, Any]) -> list[tuple[str, str]]:

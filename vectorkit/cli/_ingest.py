@@ -3,8 +3,9 @@
 import json
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.markup import escape
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from vectorkit.store import VectorStore
 
 __all__ = ["ingest"]
+
+_BATCH: Final = 100
+"""Passages that Ctrl-C can cost at the most: some ten seconds of a model's work on a CPU."""
 
 
 def ingest(
@@ -61,17 +65,20 @@ def ingest(
     from vectorkit.store import connect
 
     found = find_files(paths)
-    passages = read_passages(found.files, text_field=text_field, chunk_size=chunk_size)
+    read = partial(read_passages, found.files, text_field=text_field, chunk_size=chunk_size)
     progress = progress_bar()
-    with connect(url) as store, progress if err.is_terminal else nullcontext():
-        docs = _opened(store, collection, model, text_index, language)
-        task = progress.add_task(f"passages into {escape(collection)}", total=None)
+    with progress if err.is_terminal else nullcontext():
+        task = progress.add_task("reading", total=None)
+        # Reading takes next to no time beside embedding, and a fault in the last line shows before hours of that.
+        progress.update(task, total=sum(1 for _ in read()), description=f"passages into {escape(collection)}")
 
         def show(counts: "Ingested") -> None:
             progress.update(task, completed=counts.written + counts.unchanged)
 
-        done = docs.ingest(passages, ids="content", progress=show)
-        stored = docs.count()
+        with connect(url) as store:
+            docs = _opened(store, collection, model, text_index, language)
+            done = docs.ingest(read(), ids="content", batch_size=_BATCH, progress=show)
+            stored = docs.count()
     passed_over = [path.as_posix() for path in found.passed_over]
     if as_json:
         counts = {name: value for name, value in asdict(done).items() if name != "total"}
