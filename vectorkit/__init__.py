@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from vectorkit.indexes import HNSW, IndexProgress, IVFFlat
     from vectorkit.inspection import Recall
     from vectorkit.memory import MemoryBackend
+    from vectorkit.mirror import MirrorBackend, MirrorReport
     from vectorkit.progress import Ingested
     from vectorkit.protocol import (
         AsyncEmbedder,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     )
     from vectorkit.reranking import Reranker, diversify, rerank
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
+    from vectorkit.transfer.comparing import Comparison, Query, compare
     from vectorkit.transfer.copying import Copied, CopyProgress, CopyReport, copy
     from vectorkit.transfer.findings import Finding, LintReport
     from vectorkit.transfer.lint import lint
@@ -98,6 +100,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "CollectionMismatchError",
     "CollectionNotFoundError",
     "CollectionSpec",
+    "Comparison",
     "Copied",
     "CopyProgress",
     "CopyReport",
@@ -132,9 +135,12 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "MemoryBackend",
     "Metadata",
     "Metric",
+    "MirrorBackend",
+    "MirrorReport",
     "MissingDependencyError",
     "PartialWriteError",
     "Patch",
+    "Query",
     "Ranking",
     "Recall",
     "Record",
@@ -149,6 +155,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "VectorKitError",
     "VectorStore",
     "Verification",
+    "compare",
     "connect",
     "copy",
     "diversify",
@@ -175,6 +182,7 @@ _MODULES = {
     "CollectionMismatchError": "vectorkit.errors",
     "CollectionNotFoundError": "vectorkit.errors",
     "CollectionSpec": "vectorkit.types",
+    "Comparison": "vectorkit.transfer.comparing",
     "Copied": "vectorkit.transfer.copying",
     "CopyProgress": "vectorkit.transfer.copying",
     "CopyReport": "vectorkit.transfer.copying",
@@ -209,9 +217,12 @@ _MODULES = {
     "MeasuredBackend": "vectorkit.protocol",
     "MemoryBackend": "vectorkit.memory",
     "Metric": "vectorkit.types",
+    "MirrorBackend": "vectorkit.mirror",
+    "MirrorReport": "vectorkit.mirror",
     "MissingDependencyError": "vectorkit.errors",
     "PartialWriteError": "vectorkit.errors",
     "Patch": "vectorkit.types",
+    "Query": "vectorkit.transfer.comparing",
     "Ranking": "vectorkit.types",
     "Recall": "vectorkit.inspection",
     "Record": "vectorkit.types",
@@ -226,6 +237,7 @@ _MODULES = {
     "VectorKitError": "vectorkit.errors",
     "VectorStore": "vectorkit.store",
     "Verification": "vectorkit.transfer.verification",
+    "compare": "vectorkit.transfer.comparing",
     "connect": "vectorkit.store",
     "copy": "vectorkit.transfer.copying",
     "diversify": "vectorkit.reranking",
