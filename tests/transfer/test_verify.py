@@ -344,7 +344,7 @@ def test_queries_are_texts_or_vectors(source: vk.VectorBackend) -> None:
     assert check.searches is not None
     assert check.searches.queries == 4
     assert check.searches.searches == 2 * (1 + len(check.searches.filters)) + 2
-    with pytest.raises(vk.EmbeddingError, match="there is no embedder"):
+    with pytest.raises(vk.EmbeddingError, match="there is no embedder for collection 'docs'"):
         vk.verify(*made, queries=["a text"])
     with pytest.raises(vk.EmbeddingError, match="made with the embedder 'model'"):
         vk.verify(source, source, queries=["a text"], embedder=embedder)
@@ -422,17 +422,33 @@ class TestCommand:
 
     def test_queries_come_from_a_file(self, urls: tuple[str, str], tmp_path: Path) -> None:
         file = tmp_path / "queries.jsonl"
-        lines = [json.dumps(VECTORS[0].tolist()), "", json.dumps({"vector": [1.0] * 8})]
+        lines = [json.dumps({"vector": VECTORS[0].tolist()}), "", json.dumps({"vector": [1.0] * 8})]
         file.write_text("\n".join(lines))
         given = [*urls, "--collection", "docs", "--sample", "0", "--queries", str(file)]
         code, printed, _ = self.run(*given, "--json")
         assert code == 0
         searches = json.loads(printed)["collections"][0]["searches"]
-        assert (searches["queries"], searches["filters"]) == (2, [])
-        file.write_text('{"text": "no vector"}')
-        code, printed, complaint = self.run(*given)
-        assert (code, printed) == (2, "")
-        assert "line 1 of" in complaint
+        assert (searches["queries"], searches["searches"], searches["filters"]) == (2, 2, [])
+        for line, complaint in (
+            ('{"text": "no query"}', 'expected an object with "query" or "vector"'),
+            ('{"query": "text", "where": {"n": 1}}', "verify takes filters from the data"),
+            ("a text", "which cannot be made from its name"),
+        ):
+            file.write_text(line)
+            code, printed, said = self.run(*given)
+            assert (code, printed) == (2, "")
+            assert complaint in said
+
+    def test_texts_among_the_queries_are_embedded_by_the_stored_model(self, tmp_path: Path) -> None:
+        file = tmp_path / "queries.txt"
+        file.write_text("a text\nanother one\n")
+        places = f"chroma:{tmp_path / 'one'}", f"chroma:{tmp_path / 'two'}"
+        for url in places:
+            with vk.connect(url) as store:
+                fill(store.backend, replace(SPEC, embedder=HashEmbedder(8).identity), 50)
+        code, printed, said = self.run(*places, "--sample", "0", "--queries", str(file), "--json")
+        assert code == 0, said
+        assert json.loads(printed)["collections"][0]["searches"]["queries"] == 2
 
     @pytest.mark.parametrize(
         ("given", "complaint"),

@@ -18,7 +18,7 @@ from vectorkit.transfer.searches import Query, Side, compare_searches, filters_f
 from vectorkit.transfer.sources import Contents, Source
 from vectorkit.transfer.stores import StoreSource
 from vectorkit.transfer.verification import CollectionCheck, Differences, Kind, Verification
-from vectorkit.types import CollectionSpec, FloatArray, Record, Vector
+from vectorkit.types import CollectionSpec, EmbedderIdentity, FloatArray, Record, Vector
 from vectorkit.validation import as_list, check_between, check_natural, check_text, short
 from vectorkit.vectors import as_vectors
 
@@ -35,7 +35,7 @@ def verify(
     collections: Sequence[str] | None = None,
     names: Mapping[str, str] | None = None,
     queries: Sequence[str | Vector] = (),
-    embedder: Embedder | None = None,
+    embedder: Embedder | Callable[[EmbedderIdentity], Embedder] | None = None,
     sample: int = 10,
     k: int = 10,
     seed: int = 0,
@@ -63,7 +63,8 @@ def verify(
         collections: Names in the source; None: all there are. What else the target holds is not looked at.
         names: For those that are called otherwise in the target: from the name in the source to that in the target.
         queries: Texts, or vectors of the collections' dimension, to search with besides the sample.
-        embedder: Embeds the texts among them.
+        embedder: Embeds the texts among them; or a function that makes one of the identity that is stored with a
+            collection of the source.
         sample: How many records' vectors to search with, >= 0; drawn evenly over all records. Each costs one exact
             search of each side.
         k: How many hits a search asks for, >= 1.
@@ -106,7 +107,7 @@ class _Run:
         source: Source,
         target: Source,
         queries: list[object],
-        embedder: Embedder | None,
+        embedder: Embedder | Callable[[EmbedderIdentity], Embedder] | None,
         sample: int,
         k: int,
         seed: int,
@@ -116,6 +117,7 @@ class _Run:
         self._target = target
         self._queries = queries
         self._embedder = embedder
+        self._made: dict[EmbedderIdentity, Embedder] = {}
         self._sample = sample
         self._k = k
         self._seed = seed
@@ -220,16 +222,21 @@ class _Run:
 
     def _embedded(self, query: str, spec: CollectionSpec) -> FloatArray:
         check_text(query, "the query")
-        if self._embedder is None:
+        embedder = self._embedder
+        if embedder is not None and not isinstance(embedder, Embedder) and spec.embedder is not None:
+            embedder = self._made.get(spec.embedder) or embedder(spec.embedder)
+            self._made[spec.embedder] = embedder
+        if not isinstance(embedder, Embedder):
             raise EmbeddingError(
-                f"the query {short(query)} is a text, and there is no embedder: pass embedder=, or vectors as queries"
+                f"the query {short(query)} is a text, and there is no embedder for collection {spec.name!r}: pass "
+                "embedder=, or vectors as queries"
             )
-        if spec.embedder is not None and identity_of(self._embedder) != spec.embedder:
+        if spec.embedder is not None and identity_of(embedder) != spec.embedder:
             raise EmbeddingError(
                 f"collection {spec.name!r} was made with the embedder {spec.embedder.model!r}, "
-                f"not {identity_of(self._embedder).model!r}, whose queries mean something else"
+                f"not {identity_of(embedder).model!r}, whose queries mean something else"
             )
-        return embed_query(self._embedder, spec, query).reshape(-1)
+        return embed_query(embedder, spec, query).reshape(-1)
 
 
 class _Sample:
