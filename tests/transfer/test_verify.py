@@ -167,10 +167,10 @@ def test_a_difference_in_one_record_of_many_is_found_and_named(
     (check,) = found.collections
     assert not found.agrees
     id = planted if isinstance(planted, str) else planted.id
-    (first,) = [each for each in check.first if each.id == id and each.kind not in ("hits", "score", "order")]
+    (first,) = [each for each in check.first if each.id == id and each.kind != "search"]
     assert text in first.text
     # A filter or a search may show the same difference once more, and nothing else is found.
-    assert {first.kind} <= check.differences.keys() <= kinds | {"hits", "score", "order"}
+    assert {first.kind} <= check.differences.keys() <= kinds | {"search"}
     counted = {kind: number for kind, number in check.differences.items() if kind in ("count", first.kind)}
     assert set(counted.values()) == {1}
 
@@ -262,7 +262,7 @@ def test_two_records_that_change_places_are_found_by_searching_alone(metric: vk.
     if metric == "ip":  # all three are equally near
         assert found.counts == {}
         return
-    assert found.counts == {"score": 2, "order": 1}
+    assert found.counts == {"search": 3}
     assert checked.overlap == 1.0
 
 
@@ -278,7 +278,7 @@ def test_a_record_that_one_side_does_not_find_is_a_difference() -> None:
     found = Differences()
     query = Query(np.zeros(1, dtype=np.float32), "the query")
     checked = compare_searches(sides[0], sides[1], [query], [], [], 3, found, lambda _, __: None)
-    assert found.counts == {"hits": 1}
+    assert found.counts == {"search": 1}
     assert found.first[0].text == "the query: 'c' is found in the source alone"
     assert checked.overlap == 2 / 3
 

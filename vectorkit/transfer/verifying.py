@@ -2,11 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
-
-import numpy as np
 
 from vectorkit.embedding import embed_query, identity_of
 from vectorkit.errors import CollectionNotFoundError, EmbeddingError
@@ -14,6 +11,7 @@ from vectorkit.protocol import Embedder
 from vectorkit.transfer.merging import aligned
 from vectorkit.transfer.opening import Place, open_source
 from vectorkit.transfer.records import compare_records
+from vectorkit.transfer.sampling import Sample
 from vectorkit.transfer.searches import Query, Side, compare_searches, filters_from
 from vectorkit.transfer.sources import Contents, Source
 from vectorkit.transfer.stores import StoreSource
@@ -138,7 +136,7 @@ class _Run:
             remarks += [remark for remark in theirs.remarks if remark not in remarks]
             _compare_settings(ours, theirs, found, remarks)
             queries = self._given_queries(ours.spec)
-            sample = _Sample(self._sample, self._seed)
+            sample = Sample(self._sample, self._seed)
             for left, right in self._pairs(ours, target_name, found, sample):
                 error = max(error, compare_records(left, right, found))
                 compared += len(left)
@@ -170,7 +168,7 @@ class _Run:
         )
 
     def _pairs(
-        self, ours: Contents, target_name: str, found: Differences, sample: "_Sample"
+        self, ours: Contents, target_name: str, found: Differences, sample: "Sample"
     ) -> Iterator[tuple[list[Record], list[Record]]]:
         """Records of the same ids; ids that are on one side alone are differences."""
         streams = (
@@ -237,46 +235,6 @@ class _Run:
                 f"not {identity_of(embedder).model!r}, whose queries mean something else"
             )
         return embed_query(embedder, spec, query).reshape(-1)
-
-
-class _Sample:
-    """So many records, drawn evenly from a stream of unknown length (Vitter, "Random sampling with a reservoir", 1985).
-
-    Args:
-        size: How many.
-        seed: Of the generator.
-    """
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.records: list[Record] = []
-        self._size = size
-        self._seen = 0
-        self._random = np.random.default_rng(seed)
-
-    def draw(self, records: Sequence[Record]) -> None:
-        """See the next records of the stream."""
-        if not self._size:
-            return
-        places = self._random.integers(0, np.arange(self._seen, self._seen + len(records)) + 1).tolist()
-        for record, place in zip(records, places, strict=True):
-            if len(self.records) < self._size:
-                self.records.append(_alone(record))
-            elif place < self._size:
-                self.records[place] = _alone(record)
-        self._seen += len(records)
-
-    def queries(self) -> list[Query]:
-        """Their vectors."""
-        return [
-            Query(np.asarray(record.embedding, dtype=np.float32), f"the vector of {short(record.id)}")
-            for record in self.records
-            if record.embedding is not None
-        ]
-
-
-def _alone(record: Record) -> Record:
-    """The record with a vector of its own: it may be a row of an array that holds a whole batch."""
-    return record if record.embedding is None else replace(record, embedding=np.array(record.embedding))
 
 
 def _silent(what: str, done: int, total: int) -> None:
