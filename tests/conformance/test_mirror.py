@@ -50,16 +50,25 @@ def assert_equal(one: VectorBackend, other: VectorBackend) -> None:
 Factory = Callable[[], VectorBackend]
 
 
-def mirrors(folder: Path, primary: Factory, secondary: Factory) -> Factory:
+def mirrors(folder: Path, primary: Factory, secondary: Factory) -> Callable[[], Checked]:
     """Opens mirrors of stores of their own, each with a journal of its own, that compare every search."""
     numbers = count()
     return lambda: Checked(primary(), secondary(), journal=folder / f"{next(numbers)}.journal", sample=1.0)
 
 
-class TestMirrorOfMemoryToMemory(BackendConformance):
+class TestMirrorAfterPromotion(BackendConformance):
+    """What was the secondary answers."""
+
     @pytest.fixture
     def make_backend(self, tmp_path: Path) -> Factory:
-        return mirrors(tmp_path, MemoryBackend, MemoryBackend)
+        make = mirrors(tmp_path, MemoryBackend, MemoryBackend)
+
+        def promoted() -> VectorBackend:
+            mirror = make()
+            mirror.promote()
+            return mirror
+
+        return promoted
 
 
 class TestMirrorOfMemoryToChroma(BackendConformance):

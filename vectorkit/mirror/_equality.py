@@ -109,7 +109,8 @@ def _created(backend: VectorBackend, spec: CollectionSpec) -> CollectionInfo:
 
 def _check_harmless(sides: Sides, info: CollectionInfo, other: CollectionInfo) -> None:
     """Refuse to take a collection as the mirror of another if that would lose, or mistake, what it holds."""
-    for what in ("metric", "dimension", "embedder"):
+    both_words = info.spec.text_index and other.spec.text_index
+    for what in ("metric", "dimension", "embedder", *(["language"] if both_words else [])):
         here, there = getattr(info.spec, what), getattr(other.spec, what)
         if here != there:
             raise CollectionMismatchError(

@@ -162,7 +162,7 @@ class Journal:
                     continue
                 rows = self._connection.execute(
                     "SELECT seq, mark, kind, ids FROM entries WHERE name = ? ORDER BY seq LIMIT 200", [name]
-                ).fetchall()
+                )
                 found: list[tuple[int, Entry]] = []
                 ids = 0
                 for number, mark, kind, listed in rows:

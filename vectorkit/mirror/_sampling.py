@@ -104,12 +104,14 @@ class Sampler:
         self._random = random.Random()
         self._waiting: deque[Sample] = deque()
         self._comparing = False
+        self._period = 0
         self.reset()
 
     def reset(self) -> None:
         """Forget all figures, and the searches that wait."""
         with self._journal.changed:
             self._waiting.clear()
+            self._period += 1
             self.failures = 0
             self.last_error: str | None = None
             self._compared = self._skipped = self._dropped = 0
@@ -159,6 +161,7 @@ class Sampler:
                 self._journal.changed.notify_all()
 
     def _compare(self, sides: Sides, sample: Sample) -> None:
+        period = self._period
         _, behind = self._journal.state(sample.info.name)
         other = None if behind else twin(sides, self._journal, sample.info)
         found: Answers = []
@@ -168,6 +171,8 @@ class Sampler:
             found = sample.ask(sides.second, other)
             seconds = time.perf_counter() - began
         with self._journal.changed:
+            if period != self._period:
+                return
             # Nothing was written since the first store was asked, and nothing was waiting: the stores were equal.
             if other is None or self._journal.state(sample.info.name) != (sample.version, False):
                 self._skipped += 1
