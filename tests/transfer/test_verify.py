@@ -1,6 +1,7 @@
 """`verify`: two stores that agree, and differences that are planted one at a time."""
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -365,6 +366,20 @@ def test_an_empty_collection_agrees_with_an_empty_one_and_an_empty_store_with_no
         vk.verify(*sides, collections=["docs", "none"])
     with pytest.raises(vk.InvalidArgumentError, match="collections"):
         vk.verify(*sides, collections="docs")
+
+
+def test_a_server_that_is_gone_in_the_middle_is_an_error_and_leaves_no_thread(source: vk.VectorBackend) -> None:
+    class Gone(vk.MemoryBackend):
+        def scan(self, *given: Any, **named: Any) -> Iterator[list[vk.Record]]:
+            yield next(super().scan(*given, **named))
+            raise vk.BackendUnavailableError("the server is gone")
+
+    gone, before = Gone(), set(threading.enumerate())
+    fill(gone)
+    for sides in ((source, gone), (gone, source), (gone, gone)):
+        with pytest.raises(vk.BackendUnavailableError, match="the server is gone"):
+            vk.verify(*sides)
+    assert [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("vectorkit")] == []
 
 
 def test_a_store_that_is_not_read_in_order_is_refused() -> None:
