@@ -483,3 +483,14 @@ class TestCommand:
         code, _, said = self.run(urls[0], "postgresql://me:hunter2@127.0.0.1:1/db?connect_timeout=2")
         assert code == 2
         assert "hunter2" not in said
+
+    def test_a_path_that_was_mistyped_is_a_mistake_and_nothing_is_made_there(
+        self, urls: tuple[str, str], tmp_path: Path
+    ) -> None:
+        missing = f"chroma:{tmp_path / 'typo'}"
+        verifying = ["verify", missing, urls[0]], ["verify", urls[0], missing]
+        for given in (*verifying, ["lint", missing], ["copy", missing, urls[0]]):
+            result = CliRunner().invoke(app, given)
+            assert result.exit_code == 2
+            assert "there is no store at" in result.stderr
+        assert list(tmp_path.iterdir()) == []

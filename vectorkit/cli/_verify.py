@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from vectorkit.cli._common import err, out, progress_bar
+from vectorkit.cli._shown import AsJson, check_there
 from vectorkit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def verify(
         ),
     ] = None,
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many hits a search asks for.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all that was found as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two stores: every record, then the same searches on both. Did the copy arrive, and does it answer alike?
 
@@ -61,6 +62,8 @@ def verify(
     from vectorkit.embedders._by_identity import embedder_of
     from vectorkit.transfer.verifying import verify as verify_stores
 
+    for url in (source, target):
+        check_there(url)
     progress = progress_bar()
     with progress if err.is_terminal else nullcontext():
         task = progress.add_task("comparing", total=None)
