@@ -145,6 +145,15 @@ class FileTarget(FileSource):
             raise CollectionNotFoundError(f"there is no file {self.path}")
         return super().content(name)
 
+    def read(self, name: str, *, after: str | None = None, batch_size: int = 1000) -> Iterator[list[Record]]:
+        """See `Source.read`; a file that is not renamed yet cannot be read to be compared with its source."""
+        if not self.path.exists():
+            raise BackendError(
+                f"{self.label} is given up: its source has other records than were read, so it was changed meanwhile; "
+                "pause its writers, and copy it again"
+            )
+        yield from super().read(name, after=after, batch_size=batch_size)
+
     def begin(self, spec: CollectionSpec, origin: str) -> "FileWriting | None":
         """See `Target.begin`; an unfinished file is begun anew, whatever it was a copy of."""
         lock = TargetLock(f"{SCHEME}{self.path.resolve()}", self.label)
