@@ -58,7 +58,9 @@ if TYPE_CHECKING:
     )
     from vectorkit.reranking import Reranker, diversify, rerank
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
-    from vectorkit.transfer.comparing import Comparison, Query, compare
+    from vectorkit.transfer.comparing import compare
+    from vectorkit.transfer.comparison import Comparison
+    from vectorkit.transfer.queries import Query
     from vectorkit.types import (
         Batch,
         Candidate,
@@ -164,7 +166,7 @@ _MODULES = {
     "CollectionMismatchError": "vectorkit.errors",
     "CollectionNotFoundError": "vectorkit.errors",
     "CollectionSpec": "vectorkit.types",
-    "Comparison": "vectorkit.transfer.comparing",
+    "Comparison": "vectorkit.transfer.comparison",
     "DimensionMismatchError": "vectorkit.errors",
     "DuplicateIdError": "vectorkit.errors",
     "Embedder": "vectorkit.protocol",
@@ -197,7 +199,7 @@ _MODULES = {
     "MissingDependencyError": "vectorkit.errors",
     "PartialWriteError": "vectorkit.errors",
     "Patch": "vectorkit.types",
-    "Query": "vectorkit.transfer.comparing",
+    "Query": "vectorkit.transfer.queries",
     "Ranking": "vectorkit.types",
     "Recall": "vectorkit.inspection",
     "Record": "vectorkit.types",
