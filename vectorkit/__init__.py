@@ -59,10 +59,12 @@ if TYPE_CHECKING:
     )
     from vectorkit.reranking import Reranker, diversify, rerank
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
-    from vectorkit.transfer.comparing import Comparison, Query, compare
+    from vectorkit.transfer.comparing import compare
+    from vectorkit.transfer.comparison import Comparison
     from vectorkit.transfer.copying import Copied, CopyProgress, CopyReport, copy
     from vectorkit.transfer.findings import Finding, LintReport
     from vectorkit.transfer.lint import lint
+    from vectorkit.transfer.queries import Query
     from vectorkit.transfer.verification import Verification
     from vectorkit.transfer.verifying import verify
     from vectorkit.types import (
@@ -182,7 +184,7 @@ _MODULES = {
     "CollectionMismatchError": "vectorkit.errors",
     "CollectionNotFoundError": "vectorkit.errors",
     "CollectionSpec": "vectorkit.types",
-    "Comparison": "vectorkit.transfer.comparing",
+    "Comparison": "vectorkit.transfer.comparison",
     "Copied": "vectorkit.transfer.copying",
     "CopyProgress": "vectorkit.transfer.copying",
     "CopyReport": "vectorkit.transfer.copying",
@@ -222,7 +224,7 @@ _MODULES = {
     "MissingDependencyError": "vectorkit.errors",
     "PartialWriteError": "vectorkit.errors",
     "Patch": "vectorkit.types",
-    "Query": "vectorkit.transfer.comparing",
+    "Query": "vectorkit.transfer.queries",
     "Ranking": "vectorkit.types",
     "Recall": "vectorkit.inspection",
     "Record": "vectorkit.types",

@@ -1,6 +1,7 @@
 """What is written to the primary comes to the secondary: all of it, in order, whatever happens to the secondary."""
 
 import os
+import resource
 import sqlite3
 import threading
 import time
@@ -329,6 +330,36 @@ def test_a_journal_that_cannot_be_written_is_an_error_before_anything_is(
     with pytest.raises(BackendError, match="see that it can be written"):
         fill(mirror, numbers=[7])
     assert primary.count(primary.open_collection("docs")) == 3
+
+
+def test_a_full_disk_refuses_writes_and_loses_nothing(
+    mirrored: Mirrors, fill: Fill, contents: Contents, unsteady: Any
+) -> None:
+    """8.1 The journal cannot grow: each write is refused before the primary has it, until there is room again."""
+    primary = MemoryBackend()
+    mirror = mirrored(primary, unsteady)
+    fill(mirror)
+    mirror.flush()
+    unsteady.away.set()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+    try:
+        refused: list[str] = []
+        for number in range(3, 200):
+            try:
+                fill(mirror, numbers=[number])
+            except BackendError as error:
+                refused.append(str(error))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert 0 < len(refused) < 197
+    assert all("the disk is not full" in message for message in refused)
+    assert primary.count(primary.open_collection("docs")) == 200 - len(refused)
+    fill(mirror, numbers=[999])
+    unsteady.away.clear()
+    mirror.flush()
+    assert contents(unsteady) == contents(primary)
+    assert mirror.report().journal == 0
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from vectorkit.cli._shown import AsJson, Url, check_there, excerpt, filter_of
 from vectorkit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from vectorkit.transfer.comparing import Comparison, QueryComparison
+    from vectorkit.transfer.comparison import Comparison, QueryComparison
     from vectorkit.types import Hit
 
 __all__ = ["compare"]
@@ -64,7 +64,7 @@ def compare(
         vectorkit compare chroma:./kb postgresql+embedded:./pg --queries q.jsonl --mode hybrid --where '{"year": 2024}'
     """
     from vectorkit.transfer.comparing import compare as compare_stores
-    from vectorkit.transfer.comparing import read_queries
+    from vectorkit.transfer.queries import read_queries
     from vectorkit.transfer.report_page import page
 
     for url in (first, second):

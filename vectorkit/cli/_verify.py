@@ -99,7 +99,7 @@ def renamed(collection: list[str] | None, target_name: str | None) -> dict[str, 
 
 
 def _read_queries(file: Path | None) -> "list[str | Vector]":
-    from vectorkit.transfer.comparing import read_queries
+    from vectorkit.transfer.queries import read_queries
 
     found: list[str | Vector] = []
     for query in [] if file is None else read_queries(file):

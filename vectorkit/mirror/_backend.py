@@ -9,7 +9,6 @@ from urllib.parse import unquote
 from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
 from vectorkit.mirror._base import Mirroring, Write
-from vectorkit.mirror._journal import Entry, mark_of
 from vectorkit.mirror._optional import fitting
 from vectorkit.protocol import IndexedBackend, ReplacingBackend, TextSearchBackend, VectorBackend
 from vectorkit.registry import open_backend
@@ -136,45 +135,49 @@ class MirrorBackend(Mirroring):
 
     def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
         """See `VectorBackend.create_collection`; the secondary's is made with an index that it has."""
-        with self._noting() as noted:
-            if spec.text_index and not self.capabilities.text_search:
-                raise UnsupportedError(
-                    f"{self.name}: not both have text search, so no text index can be made; create it without"
-                )
-            info = self.primary.create_collection(spec)
-            noted += self._journal.append([Entry(info.name, mark_of(info), "ids")])
-            return self._handed(info)
+        if spec.text_index and not self.capabilities.text_search:
+            raise UnsupportedError(
+                f"{self.name}: not both have text search, so no text index can be made; create it without"
+            )
+        with self._writing() as write:
+            info = write.view.first.create_collection(spec)
+            write.made(info)
+            return write.view.handed(info)
 
     def open_collection(self, name: str) -> CollectionInfo:
         """See `VectorBackend.open_collection`."""
-        return self._handed(self._ready().open_collection(name))
+        view = self._ready()
+        return view.handed(view.first.open_collection(name))
 
     def list_collections(self) -> list[CollectionInfo]:
         """See `VectorBackend.list_collections`."""
-        return [self._handed(info) for info in self._ready().list_collections()]
+        view = self._ready()
+        return [view.handed(info) for info in view.first.list_collections()]
 
     def drop_collection(self, name: str) -> None:
         """See `VectorBackend.drop_collection`."""
-        with self._noting() as noted:
-            info = self.primary.open_collection(name)
-            noted += self._journal.append([Entry(name, mark_of(info), "drop")])
-            self.primary.drop_collection(name)
+        with self._writing() as write:
+            write.dropped(write.view.first.open_collection(name))
+            write.view.first.drop_collection(name)
 
     def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """See `VectorBackend.add`."""
-        with self._written(collection) as write:
-            write.first.add(write.info, _noted(write, batches))
+        with self._writing() as write:
+            info = write.view.here(collection)
+            write.view.first.add(info, _noted(write, info, batches))
 
     def upsert(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """See `VectorBackend.upsert`."""
-        with self._written(collection) as write:
-            write.first.upsert(write.info, _noted(write, batches))
+        with self._writing() as write:
+            info = write.view.here(collection)
+            write.view.first.upsert(info, _noted(write, info, batches))
 
     def update(self, collection: CollectionInfo, patches: Sequence[Patch]) -> None:
         """See `VectorBackend.update`."""
-        with self._written(collection) as write:
-            write.note([id for patch in patches for id in patch.ids])
-            write.first.update(write.info, patches)
+        with self._writing() as write:
+            info = write.view.here(collection)
+            write.ids(info, [id for patch in patches for id in patch.ids])
+            write.view.first.update(info, patches)
 
     def get(
         self,
@@ -187,8 +190,9 @@ class MirrorBackend(Mirroring):
         include_embeddings: bool = False,
     ) -> list[Record]:
         """See `VectorBackend.get`."""
-        return self._ready().get(
-            self._here(collection),
+        view = self._ready()
+        return view.first.get(
+            view.here(collection),
             ids=ids,
             where=where,
             limit=limit,
@@ -206,8 +210,9 @@ class MirrorBackend(Mirroring):
         include_embeddings: bool = False,
     ) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`."""
-        return self._ready().scan(
-            self._here(collection),
+        view = self._ready()
+        yield from view.first.scan(
+            view.here(collection),
             where=where,
             after=after,
             batch_size=batch_size,
@@ -216,22 +221,24 @@ class MirrorBackend(Mirroring):
 
     def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
         """See `VectorBackend.count`."""
-        return self._ready().count(self._here(collection), where)
+        view = self._ready()
+        return view.first.count(view.here(collection), where)
 
     def delete(
         self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
     ) -> int:
         """See `VectorBackend.delete`; with a filter alone, of the records that match when it begins."""
-        with self._written(collection) as write:
+        with self._writing() as write:
+            first, info = write.view.first, write.view.here(collection)
             if ids is not None:
-                write.note(ids)
-                return write.first.delete(write.info, ids=ids, where=where)
+                write.ids(info, ids)
+                return first.delete(info, ids=ids, where=where)
             found: list[str] = []
-            for page in write.first.scan(write.info, where=where, batch_size=_PAGE):
-                write.note([record.id for record in page])
+            for page in first.scan(info, where=where, batch_size=_PAGE):
+                write.ids(info, [record.id for record in page])
                 found += (record.id for record in page)
             # By id: a record that another thread writes now is in the journal for that, maybe done, not for this.
-            return write.first.delete(write.info, ids=found, where=where) if found else 0
+            return first.delete(info, ids=found, where=where) if found else 0
 
     def search(
         self,
@@ -253,9 +260,9 @@ class MirrorBackend(Mirroring):
         )
 
 
-def _noted(write: Write, batches: Iterable[Batch]) -> Iterator[Batch]:
+def _noted(write: Write, info: CollectionInfo, batches: Iterable[Batch]) -> Iterator[Batch]:
     for batch in batches:
-        write.note(batch.ids)
+        write.ids(info, batch.ids)
         yield batch
 
 

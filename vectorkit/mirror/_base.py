@@ -3,9 +3,9 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -18,7 +18,7 @@ from vectorkit.protocol import VectorBackend
 from vectorkit.types import CollectionInfo
 from vectorkit.validation import check_share
 
-__all__ = ["Mirroring", "Write"]
+__all__ = ["Mirroring", "View", "Write"]
 
 Found = TypeVar("Found")
 
@@ -28,25 +28,77 @@ _PATIENCE: Final = 5.0
 """Seconds that `close` waits for the secondary."""
 
 
-class Write:
-    """A write that is under way.
+@dataclass(frozen=True, slots=True)
+class View:
+    """Which store answers, and what handles mean there; replaced as a whole by a promotion.
 
-    Args:
-        first: The store to write to.
-        info: The collection there.
-        journal: Where to note what it touches.
-        noted: The numbers of its entries.
+    Attributes:
+        sides: The stores.
+        moved: Collections of the primary by name and generation of handles from before it was the primary.
+        turns: How many promotions there were.
     """
 
-    def __init__(self, first: VectorBackend, info: CollectionInfo, journal: Journal, noted: list[int]) -> None:
-        self.first = first
-        self.info = info
-        self._journal = journal
-        self._noted = noted
+    sides: Sides
+    moved: Mapping[tuple[str, str], CollectionInfo] = field(default_factory=dict[tuple[str, str], CollectionInfo])
+    turns: int = 0
 
-    def note(self, ids: Sequence[str]) -> None:
-        """Put ids into the journal, before the store is given them."""
-        self._noted += self._journal.append(Entry.of_ids(self.info.name, mark_of(self.info), ids))
+    @property
+    def first(self) -> VectorBackend:
+        """The primary."""
+        return self.sides.first
+
+    def here(self, handle: CollectionInfo) -> CollectionInfo:
+        """The collection of the primary that a handle stands for."""
+        if moved := self.moved.get((handle.name, handle.generation)):
+            return moved
+        if not self.turns:
+            return handle
+        generation, _, turn = handle.generation.partition(_TURN)
+        if turn != str(self.turns):
+            raise CollectionNotFoundError(
+                f"collection {handle.name!r} was dropped since it was opened; open or create it again"
+            )
+        return replace(handle, generation=generation)
+
+    def handed(self, info: CollectionInfo) -> CollectionInfo:
+        """A collection of the primary as a handle; two stores may count generations alike, so it tells of which one."""
+        return replace(info, generation=f"{info.generation}{_TURN}{self.turns}") if self.turns else info
+
+    def turned(self, journal: Journal) -> "View":
+        """The view with the stores exchanged, in which the handles of this one stay good."""
+        moved: dict[tuple[str, str], CollectionInfo] = {}
+        for info in self.first.list_collections():
+            other = twin(self.sides, journal, info)
+            if other is None:
+                raise BackendError(f"collection {info.name!r} was changed meanwhile by others; promote again")
+            moved[info.name, self.handed(info).generation] = other
+            moved |= {handle: other for handle, known in self.moved.items() if mark_of(known) == mark_of(info)}
+        return View(Sides(self.sides.second, self.sides.first), moved, self.turns + 1)
+
+
+class Write:
+    """A write that is under way: what it notes is in the journal, and left alone until it is over.
+
+    Args:
+        view: Where it goes.
+        journal: Where to note what it touches.
+    """
+
+    def __init__(self, view: View, journal: Journal) -> None:
+        self.view = view
+        self._journal = journal
+
+    def ids(self, info: CollectionInfo, ids: Sequence[str]) -> None:
+        """Note ids, before the store is given them."""
+        self._journal.append(Entry.of_ids(info.name, mark_of(info), ids), self)
+
+    def made(self, *infos: CollectionInfo) -> None:
+        """Note collections that are new, or to be looked at anew."""
+        self._journal.append([Entry(info.name, mark_of(info), "ids") for info in infos], self)
+
+    def dropped(self, *infos: CollectionInfo) -> None:
+        """Note collections, before the store drops them."""
+        self._journal.append([Entry(info.name, mark_of(info), "drop") for info in infos], self)
 
 
 class Mirroring:
@@ -67,23 +119,22 @@ class Mirroring:
             raise InvalidArgumentError(f"journal= is the path of a file, not {type(journal).__name__}")
         self._journal = Journal(Path(journal))
         self._sampler = Sampler(self._journal, share)
-        self._follower = Follower(self._journal, self._sampler, Sides(primary, secondary))
-        self._moved: dict[tuple[str, str], CollectionInfo] = {}
-        self._turns = 0
+        self._view = View(Sides(primary, secondary))
+        self._follower = Follower(self._journal, self._sampler, self._view.sides)
         self._preparing = threading.Lock()
         self._prepared = self._closed = self._promoting = False
-        self._writing = 0
+        self._writes = 0
         self._process = os.getpid()
 
     @property
     def primary(self) -> VectorBackend:
         """The store that answers."""
-        return self._follower.sides.first
+        return self._view.first
 
     @property
     def secondary(self) -> VectorBackend:
         """The store that is kept equal to it."""
-        return self._follower.sides.second
+        return self._view.sides.second
 
     def report(self) -> MirrorReport:
         """How far the secondary is behind, and how its answers and times compare with those of the primary."""
@@ -125,15 +176,15 @@ class Mirroring:
         if self._process != os.getpid():
             raise BackendError("this mirror was opened before the process forked; open one in the child")
 
-    def _ready(self) -> VectorBackend:
-        """The primary, once it is known how its collections stand with those of the secondary."""
+    def _ready(self) -> View:
+        """The view, once it is known how the collections of the primary stand with those of the secondary."""
         self._check_open()
         if not self._prepared:
             with self._preparing:
                 if not self._prepared:
                     self._prepare()
                     self._prepared = True
-        return self.primary
+        return self._view
 
     def _prepare(self) -> None:
         infos = self.primary.list_collections()
@@ -145,7 +196,9 @@ class Mirroring:
                 )
             self._journal.swap()
         self._journal.name_sides(repr(self.primary), repr(self.secondary))
-        self._journal.finish(self._journal.append(Entry(info.name, mark_of(info), "ids") for info in infos))
+        looked = Write(self._view, self._journal)
+        looked.made(*infos)
+        self._journal.finish(looked)
         self._follower.start()
 
     def _exchanged(self, infos: Sequence[CollectionInfo]) -> bool:
@@ -157,42 +210,21 @@ class Mirroring:
         pairs = self._journal.pairs()
         return len(found & {(name, second) for (name, _), second in pairs.items()}) > len(found & pairs.keys())
 
-    def _here(self, collection: CollectionInfo) -> CollectionInfo:
-        """A collection in the primary, also for a handle from before it was one."""
-        if moved := self._moved.get((collection.name, collection.generation)):
-            return moved
-        generation, _, turn = collection.generation.partition(_TURN) if self._turns else (collection.generation, "", "")
-        if self._turns and turn != str(self._turns):
-            raise CollectionNotFoundError(
-                f"collection {collection.name!r} was dropped since it was opened; open or create it again"
-            )
-        return replace(collection, generation=generation)
-
-    def _handed(self, info: CollectionInfo) -> CollectionInfo:
-        """A collection of the primary as a handle that tells after how many promotions it was opened."""
-        return replace(info, generation=f"{info.generation}{_TURN}{self._turns}") if self._turns else info
-
     @contextmanager
-    def _noting(self) -> Generator[list[int]]:
-        """The time of a write. The entries whose numbers are put into the list are left alone until it is over."""
+    def _writing(self) -> Generator[Write]:
+        """The time of a write; it waits while the stores are exchanged."""
         self._ready()
         with self._journal.changed:
             while self._promoting:
                 self._journal.changed.wait()
-            self._writing += 1
-        noted: list[int] = []
+            self._writes += 1
+        write = Write(self._view, self._journal)
         try:
-            yield noted
+            yield write
         finally:
             with self._journal.changed:
-                self._writing -= 1
-            self._journal.finish(noted)
-
-    @contextmanager
-    def _written(self, collection: CollectionInfo) -> Generator[Write]:
-        """A write to the records of a collection."""
-        with self._noting() as noted:
-            yield Write(self.primary, self._here(collection), self._journal, noted)
+                self._writes -= 1
+            self._journal.finish(write)
 
     def _asked(
         self,
@@ -201,7 +233,8 @@ class Mirroring:
         scores: Callable[[Found], Answers],
     ) -> Found:
         """What a search on the primary finds; it is kept for the secondary if it is one of the sample."""
-        primary, info = self._ready(), self._here(collection)
+        view = self._ready()
+        primary, info = view.first, view.here(collection)
         if not self._sampler.chosen():
             return ask(primary, info)
         version, _ = self._journal.state(info.name)
@@ -221,23 +254,15 @@ class Mirroring:
             self._promoting = True
         try:
             with self._journal.changed:
-                while self._writing:
+                while self._writes:
                     if not self._journal.changed.wait(deadline - time.monotonic()):
                         raise BackendTimeoutError(f"a write was under way for more than {timeout:g} s; promote later")
             self._prepare()  # collections that others made in the primary
             self._follower.flush(max(0.0, deadline - time.monotonic()), samples=False)
-            sides = self._follower.sides
-            moved: dict[tuple[str, str], CollectionInfo] = {}
-            for info in sides.first.list_collections():
-                other = twin(sides, self._journal, info)
-                if other is None:
-                    raise BackendError(f"collection {info.name!r} was changed meanwhile by others; promote again")
-                moved[info.name, self._handed(info).generation] = other
-                moved |= {handle: other for handle, known in self._moved.items() if mark_of(known) == mark_of(info)}
+            turned = self._view.turned(self._journal)
             self._journal.swap()
-            self._moved = moved
-            self._turns += 1
-            self._follower.sides = Sides(sides.second, sides.first)
+            self._view = turned
+            self._follower.sides = turned.sides
             self._sampler.reset()
         finally:
             with self._journal.changed:

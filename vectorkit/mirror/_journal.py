@@ -102,7 +102,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.changed = threading.Condition()
-        self._open: dict[int, str] = {}
+        self._open: dict[int, tuple[str, object]] = {}
         self._versions: dict[str, int] = {}
         with self._mapped():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,9 +110,7 @@ class Journal:
         try:
             with self._mapped():
                 self._connection = _connected(path)
-                self._waiting: dict[str, int] = dict(
-                    self._connection.execute("SELECT name, count(*) FROM entries GROUP BY name ORDER BY min(seq)")
-                )
+                self._waiting = _counted(self._connection)
         except BaseException:
             self._lock.release()
             raise
@@ -123,31 +121,20 @@ class Journal:
         with self.changed:
             return sum(self._waiting.values())
 
-    def append(self, entries: Iterable[Entry]) -> list[int]:
-        """Write entries, all or none; each is left alone by `next` until `finish` is called with its number.
-
-        Returns:
-            Their numbers.
-        """
-        numbers: list[int] = []
-        added = list(entries)
+    def append(self, entries: Iterable[Entry], write: object) -> None:
+        """Write entries, all or none; `next` leaves them alone until `finish` is called with the same `write`."""
         with self._written() as connection:
-            for entry in added:
-                row = (entry.name, entry.mark, entry.kind, json.dumps(entry.ids))
-                done = connection.execute("INSERT INTO entries (name, mark, kind, ids) VALUES (?, ?, ?, ?)", row)
-                assert done.lastrowid is not None
-                numbers.append(done.lastrowid)
-            for number, entry in zip(numbers, added, strict=True):
-                self._open[number] = entry.name
-                self._waiting[entry.name] = self._waiting.get(entry.name, 0) + 1
+            for entry in entries:
+                number = _inserted(connection, entry)
+                self._open[number] = entry.name, write  # before it is on disk: an interrupt may come at any point
                 self._versions[entry.name] = self._versions.get(entry.name, 0) + 1
-        return numbers
+                self._waiting[entry.name] = self._waiting.get(entry.name, 0) + 1
 
-    def finish(self, numbers: Iterable[int]) -> None:
-        """Say that the first store has what these entries stand for, or never will."""
+    def finish(self, write: object) -> None:
+        """Say that the first store has what the entries of a write stand for, or never will."""
         with self.changed:
-            for number in numbers:
-                self._versions[self._open.pop(number)] += 1
+            for number in [number for number, (_, each) in self._open.items() if each is write]:
+                self._versions[self._open.pop(number)[0]] += 1
             self.changed.notify_all()
 
     def next(self, resting: Collection[str]) -> list[tuple[int, Entry]]:
@@ -199,12 +186,10 @@ class Journal:
 
     def pair(self, name: str, first: str, second: str) -> None:
         """Note that two collections are to be kept equal, and that the second has yet to be filled: both or none."""
-        entry = Entry(name, first, "whole")
         with self._written() as connection:
             connection.execute("INSERT OR REPLACE INTO pairs VALUES (?, ?, ?)", [name, first, second])
-            row = (entry.name, entry.mark, entry.kind, json.dumps(entry.ids))
-            connection.execute("INSERT INTO entries (name, mark, kind, ids) VALUES (?, ?, ?, ?)", row)
-            self._waiting[entry.name] = self._waiting.get(entry.name, 0) + 1
+            _inserted(connection, Entry(name, first, "whole"))
+            self._waiting[name] = self._waiting.get(name, 0) + 1
 
     def forget(self, name: str, first: str) -> None:
         """Note that a collection of the first store, and the one that was equal to it, are gone."""
@@ -259,7 +244,20 @@ class Journal:
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+                self._waiting = _counted(self._connection)
                 raise
+
+
+def _counted(connection: sqlite3.Connection) -> dict[str, int]:
+    """The number of entries of each collection."""
+    return dict(connection.execute("SELECT name, count(*) FROM entries GROUP BY name ORDER BY min(seq)"))
+
+
+def _inserted(connection: sqlite3.Connection, entry: Entry) -> int:
+    row = (entry.name, entry.mark, entry.kind, json.dumps(entry.ids))
+    done = connection.execute("INSERT INTO entries (name, mark, kind, ids) VALUES (?, ?, ?, ?)", row)
+    assert done.lastrowid is not None
+    return done.lastrowid
 
 
 def _connected(path: Path) -> sqlite3.Connection:

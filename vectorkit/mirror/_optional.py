@@ -6,8 +6,7 @@ from typing import cast
 
 from vectorkit.filters import Filter
 from vectorkit.indexes import Index, IndexProgress
-from vectorkit.mirror._base import Mirroring
-from vectorkit.mirror._journal import Entry, mark_of
+from vectorkit.mirror._base import Mirroring, View
 from vectorkit.mirror._sampling import Answers
 from vectorkit.protocol import IndexedBackend, ReplacingBackend, TextSearchBackend
 from vectorkit.types import Candidate, CollectionInfo, Explanation, FloatArray, Hit, Ranking
@@ -22,10 +21,10 @@ class _Texts(Mirroring):
         self, collection: CollectionInfo, progress: Callable[[int, int], None] | None = None
     ) -> CollectionInfo:
         """See `TextSearchBackend.create_text_index`; the secondary makes its own."""
-        with self._noting() as noted:
-            here = self._here(collection)
-            noted += self._journal.append([Entry(here.name, mark_of(here), "ids")])
-            return self._handed(cast(TextSearchBackend, self.primary).create_text_index(here, progress))
+        with self._writing() as write:
+            info = write.view.here(collection)
+            write.made(info)
+            return write.view.handed(cast(TextSearchBackend, write.view.first).create_text_index(info, progress))
 
     def search_text(
         self,
@@ -81,17 +80,20 @@ class _Indexes(Mirroring):
         progress: Callable[[IndexProgress], object] | None = None,
     ) -> CollectionInfo:
         """See `IndexedBackend.create_index`."""
-        return self._handed(self._indexed.create_index(self._here(collection), index, progress=progress))
+        view = self._ready()
+        return view.handed(_indexed(view).create_index(view.here(collection), index, progress=progress))
 
     def drop_index(self, collection: CollectionInfo) -> CollectionInfo:
         """See `IndexedBackend.drop_index`."""
-        return self._handed(self._indexed.drop_index(self._here(collection)))
+        view = self._ready()
+        return view.handed(_indexed(view).drop_index(view.here(collection)))
 
     def reindex(
         self, collection: CollectionInfo, *, progress: Callable[[IndexProgress], object] | None = None
     ) -> CollectionInfo:
         """See `IndexedBackend.reindex`."""
-        return self._handed(self._indexed.reindex(self._here(collection), progress=progress))
+        view = self._ready()
+        return view.handed(_indexed(view).reindex(view.here(collection), progress=progress))
 
     def search_tuned(
         self,
@@ -105,8 +107,9 @@ class _Indexes(Mirroring):
         include_embeddings: bool = False,
     ) -> list[Ranking]:
         """See `IndexedBackend.search_tuned`; these searches are not sampled."""
-        return self._indexed.search_tuned(
-            self._here(collection),
+        view = self._ready()
+        return _indexed(view).search_tuned(
+            view.here(collection),
             queries,
             k,
             effort=effort,
@@ -126,11 +129,12 @@ class _Indexes(Mirroring):
         effort: int | None = None,
     ) -> Explanation:
         """See `IndexedBackend.explain`."""
-        return self._indexed.explain(self._here(collection), query, k, where=where, exact=exact, effort=effort)
+        view = self._ready()
+        return _indexed(view).explain(view.here(collection), query, k, where=where, exact=exact, effort=effort)
 
-    @property
-    def _indexed(self) -> IndexedBackend:
-        return cast(IndexedBackend, self._ready())
+
+def _indexed(view: View) -> IndexedBackend:
+    return cast(IndexedBackend, view.first)
 
 
 class _Replaces(Mirroring):
@@ -138,17 +142,12 @@ class _Replaces(Mirroring):
 
     def replace_collection(self, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
         """See `ReplacingBackend.replace_collection`; the secondary drops both, and is given the new one again."""
-        with self._noting() as noted:
-            old, new = self._here(old), self._here(new)
-            noted += self._journal.append(
-                [
-                    Entry(old.name, mark_of(old), "drop"),
-                    Entry(new.name, mark_of(new), "drop"),
-                ]
-            )
-            info = cast(ReplacingBackend, self.primary).replace_collection(old, new)
-            noted += self._journal.append([Entry(info.name, mark_of(info), "ids")])
-            return self._handed(info)
+        with self._writing() as write:
+            old, new = write.view.here(old), write.view.here(new)
+            write.dropped(old, new)
+            info = cast(ReplacingBackend, write.view.first).replace_collection(old, new)
+            write.made(info)
+            return write.view.handed(info)
 
 
 @cache

@@ -1,17 +1,12 @@
 """The same queries asked of two stores, side by side: `compare`."""
 
-import json
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from statistics import fmean
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from vectorkit._narrow import is_dict, is_list, is_mapping
 from vectorkit.collection import Collection
 from vectorkit.errors import (
     CollectionMismatchError,
@@ -24,147 +19,19 @@ from vectorkit.protocol import Embedder, VectorBackend
 from vectorkit.searching import Mode
 from vectorkit.store import VectorStore, connect
 from vectorkit.transfer.agreement import TOLERANCE, differences, overlap, tolerance
+from vectorkit.transfer.comparison import Answer, Comparison, QueryComparison
 from vectorkit.transfer.opening import without_password
-from vectorkit.types import EmbedderIdentity, FloatArray, Hit, Metric, Vector
+from vectorkit.transfer.queries import Query
+from vectorkit.types import EmbedderIdentity, FloatArray, Hit
 from vectorkit.validation import check_between, short
 
-__all__ = ["Answer", "Comparison", "Query", "QueryComparison", "Times", "compare", "read_queries"]
+__all__ = ["compare"]
 
 Store: TypeAlias = str | VectorStore | VectorBackend
 """A URL, a store or a backend."""
 
 _MANY: Final = 10_000
 """The most hits that are compared."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What to ask.
-
-    Attributes:
-        text: A text, or None if the vector says all.
-        vector: A vector of the collection's dimension; None: the text is embedded.
-        where: A filter for this query, besides the one for all.
-    """
-
-    text: str | None = None
-    vector: Vector | None = None
-    where: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a store said.
-
-    Attributes:
-        hits: Best first.
-        milliseconds: How long the search took, without embedding the query.
-    """
-
-    hits: tuple[Hit, ...]
-    milliseconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class QueryComparison:
-    """A query and both answers.
-
-    Attributes:
-        query: The text, or which vector it is.
-        where: The filter, or None.
-        first: The answer of the first store.
-        second: Of the second.
-        overlap: The share of hits that both have, 0 to 1.
-        score_difference: The largest difference between the two scores of a hit that both have.
-        differences: What goes beyond rules 6.5 and 7.5, a sentence each; A is the first store, B the second.
-    """
-
-    query: str
-    where: Mapping[str, Any] | None
-    first: Answer
-    second: Answer
-    overlap: float
-    score_difference: float
-    differences: tuple[str, ...]
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the answers are the same up to what the contract lets differ."""
-        return not self.differences
-
-
-class Times(NamedTuple):
-    """How long the searches of a store took, in milliseconds.
-
-    Attributes:
-        p50: Half of them took no longer.
-        p95: 95 of 100 took no longer.
-    """
-
-    p50: float
-    p95: float
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """All queries, and where they were asked.
-
-    Attributes:
-        first: The first store, without passwords.
-        second: The second one.
-        collection: The collection's name.
-        metric: Its metric, in both.
-        mode: What was ranked by.
-        k: How many hits were asked for.
-        queries: One each, in the order given.
-    """
-
-    first: str
-    second: str
-    collection: str
-    metric: Metric
-    mode: Mode
-    k: int
-    queries: tuple[QueryComparison, ...]
-
-    @property
-    def agrees(self) -> bool:
-        """Whether all answers are the same up to what the contract lets differ."""
-        return all(query.agrees for query in self.queries)
-
-    @property
-    def overlap(self) -> float:
-        """The mean share of hits that both have."""
-        return fmean(query.overlap for query in self.queries)
-
-    @property
-    def score_difference(self) -> float:
-        """The largest difference between the two scores of a hit."""
-        return max(query.score_difference for query in self.queries)
-
-    @property
-    def times(self) -> tuple[Times, Times]:
-        """Of the first and the second store."""
-        first = [query.first.milliseconds for query in self.queries]
-        second = [query.second.milliseconds for query in self.queries]
-        return Times(*np.percentile(first, [50, 95]).tolist()), Times(*np.percentile(second, [50, 95]).tolist())
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it, without embeddings, as JSON has it."""
-        first, second = self.times
-        whole = asdict(self)
-        for query in whole["queries"]:
-            query["agrees"] = not query["differences"]
-            for side in ("first", "second"):
-                for hit in query[side]["hits"]:
-                    del hit["embedding"]
-        return {
-            **whole,
-            "agrees": self.agrees,
-            "overlap": self.overlap,
-            "score_difference": self.score_difference,
-            "milliseconds": {"first": first._asdict(), "second": second._asdict()},
-        }
 
 
 def compare(
@@ -230,55 +97,6 @@ def compare(
         if progress is not None:
             progress(len(asked), len(asked))
         return Comparison(one_label, other_label, name, sides[0].info().metric, mode, k, tuple(compared))
-
-
-def read_queries(file: str | Path) -> list[Query]:
-    """Read queries, one a line that is not blank: a text, or a JSON object.
-
-    Such an object is `{"query": "a text"}` or `{"vector": [0.1, …]}` or has both, and may have a filter as `"where"`.
-
-    Raises:
-        InvalidArgumentError: The file cannot be read, or holds no query, or a line is malformed; says which.
-    """
-    path = Path(file)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InvalidArgumentError(f"{path} is no UTF-8 text: {error}") from error
-    except OSError as error:
-        raise InvalidArgumentError(f"{path} cannot be read: {error.strerror}") from error
-    found: list[Query] = []
-    for at, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                found.append(_query(line.strip()))
-            except InvalidArgumentError as error:
-                raise InvalidArgumentError(f"{path}, line {at:,}: {error}") from error
-    if not found:
-        raise InvalidArgumentError(f"{path} holds no query: write one a line")
-    return found
-
-
-def _query(line: str) -> Query:
-    if not line.startswith("{"):
-        return Query(line)
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise InvalidArgumentError(f"no JSON: {error}") from error
-    keys = {"query", "vector", "where"}
-    if not is_dict(row) or not row.keys() <= keys or not row.keys() & {"query", "vector"}:
-        raise InvalidArgumentError(
-            f'expected an object with "query" or "vector", and maybe "where", not one with {short(list(row))}'
-        )
-    text, vector, where = row.get("query"), row.get("vector"), row.get("where")
-    if not isinstance(text, str | None) or not (vector is None or is_list(vector)):
-        raise InvalidArgumentError('"query" is a string, "vector" a list of numbers')
-    if not (where is None or is_mapping(where)):
-        raise InvalidArgumentError('"where" is a filter: an object')
-    filter = None if where is None else {str(key): value for key, value in where.items()}
-    numbers: Any = vector  # what they are is checked by the search
-    return Query(text, numbers, filter)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from vectorkit.transfer.page_style import STYLE
 
 if TYPE_CHECKING:
-    from vectorkit.transfer.comparing import Answer, Comparison, QueryComparison
+    from vectorkit.transfer.comparison import Answer, Comparison, QueryComparison
     from vectorkit.types import Hit
 
 __all__ = ["page"]
