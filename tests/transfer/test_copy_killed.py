@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -115,3 +117,23 @@ def test_a_server_that_goes_away_in_the_middle_is_a_typed_error_and_the_copy_goe
     assert copied.written < COUNT
     (again,) = vk.copy(source, url).collections
     assert again.written == 0
+
+
+def test_a_disk_that_is_full_is_a_typed_error_and_the_copy_goes_on_after_it(tmp_path: Path) -> None:
+    kept, url = f"file:{tmp_path / 'docs.jsonl'}", f"chroma:{tmp_path / 'chroma'}"
+    with vk.connect("memory:") as source:
+        fill(source)
+        vk.copy(source, kept)
+    # To the store, a file that may not grow is a disk that is full; the limit is that of one process.
+    code = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({3 << 20}, {3 << 20})); import vectorkit.__main__"
+    )
+    command = [sys.executable, "-c", f"{code}; vectorkit.__main__.main()", "copy", kept, url]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 2, run.stderr
+    assert run.stderr.startswith("error: ")
+    assert "Traceback" not in run.stderr
+    (copied,) = vk.copy(kept, url).collections
+    assert copied.count == COUNT
+    assert copied.written < COUNT
+    assert vk.copy(kept, url).collections[0].written == 0
