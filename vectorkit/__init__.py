@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from vectorkit.indexes import HNSW, IndexProgress, IVFFlat
     from vectorkit.inspection import Recall
     from vectorkit.memory import MemoryBackend
+    from vectorkit.mirror import MirrorBackend, MirrorReport
     from vectorkit.progress import Ingested
     from vectorkit.protocol import (
         AsyncEmbedder,
@@ -57,6 +58,9 @@ if TYPE_CHECKING:
     )
     from vectorkit.reranking import Reranker, diversify, rerank
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
+    from vectorkit.transfer.comparing import compare
+    from vectorkit.transfer.comparison import Comparison
+    from vectorkit.transfer.queries import Query
     from vectorkit.types import (
         Batch,
         Candidate,
@@ -91,6 +95,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "CollectionMismatchError",
     "CollectionNotFoundError",
     "CollectionSpec",
+    "Comparison",
     "DimensionMismatchError",
     "DuplicateIdError",
     "Embedder",
@@ -118,9 +123,12 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "MemoryBackend",
     "Metadata",
     "Metric",
+    "MirrorBackend",
+    "MirrorReport",
     "MissingDependencyError",
     "PartialWriteError",
     "Patch",
+    "Query",
     "Ranking",
     "Recall",
     "Record",
@@ -134,6 +142,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "VectorBackend",
     "VectorKitError",
     "VectorStore",
+    "compare",
     "connect",
     "diversify",
     "embedder",
@@ -157,6 +166,7 @@ _MODULES = {
     "CollectionMismatchError": "vectorkit.errors",
     "CollectionNotFoundError": "vectorkit.errors",
     "CollectionSpec": "vectorkit.types",
+    "Comparison": "vectorkit.transfer.comparison",
     "DimensionMismatchError": "vectorkit.errors",
     "DuplicateIdError": "vectorkit.errors",
     "Embedder": "vectorkit.protocol",
@@ -184,9 +194,12 @@ _MODULES = {
     "MeasuredBackend": "vectorkit.protocol",
     "MemoryBackend": "vectorkit.memory",
     "Metric": "vectorkit.types",
+    "MirrorBackend": "vectorkit.mirror",
+    "MirrorReport": "vectorkit.mirror",
     "MissingDependencyError": "vectorkit.errors",
     "PartialWriteError": "vectorkit.errors",
     "Patch": "vectorkit.types",
+    "Query": "vectorkit.transfer.queries",
     "Ranking": "vectorkit.types",
     "Recall": "vectorkit.inspection",
     "Record": "vectorkit.types",
@@ -200,6 +213,7 @@ _MODULES = {
     "VectorBackend": "vectorkit.protocol",
     "VectorKitError": "vectorkit.errors",
     "VectorStore": "vectorkit.store",
+    "compare": "vectorkit.transfer.comparing",
     "connect": "vectorkit.store",
     "diversify": "vectorkit.reranking",
     "embedder": "vectorkit.embedders.function",

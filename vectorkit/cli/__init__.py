@@ -8,6 +8,7 @@ import typer
 
 from vectorkit.cli._bench import bench
 from vectorkit.cli._common import Commands, out
+from vectorkit.cli._compare import compare
 from vectorkit.cli._conformance import conformance
 from vectorkit.cli._evaluate import evaluate
 from vectorkit.cli._info import info
@@ -53,6 +54,7 @@ def vectorkit(
 
 _PANELS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
     "Look, fill, search": (info, ingest, search),
+    "Move": (compare,),
     "Measure": (recall, bench, evaluate, conformance),
 }
 
