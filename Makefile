@@ -13,7 +13,7 @@ help: ## Show the tasks.
 demo: $(VENV)/.demo ## Ask the same questions of Chroma and of Postgres, and compare the answers.
 	$(RUN) examples/switch_to_postgres.py
 
-test: $(VENV)/.dev ## Run the whole test suite on every backend, with real servers.
+test: $(VENV)/.dev $(VENV)/.chromium ## Run the whole test suite on every backend, with real servers.
 	$(RUN) -m pytest
 
 check: $(VENV)/.dev ## Lint and type-check (ruff, mypy strict, pyright strict).
@@ -46,3 +46,18 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "Installing vectorkit with everything its tests use (minutes the first time) ..."
 	@$(INSTALL) '.[dev]'
 	@touch $@ $(VENV)/.demo
+
+# A page that the library makes is looked at in a real browser: Debian's, or another one that is there already.
+$(VENV)/.chromium: $(VENV)/.python
+	@if ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } > /dev/null; then \
+	  if ! command -v apt-get > /dev/null; then \
+	    echo "The tests need Chromium or Google Chrome on the PATH; install one with this system's package manager." >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "Installing Chromium for the tests ..."; \
+	  root=$$(test "$$(id -u)" = 0 || echo sudo); \
+	  { $$root apt-get update -qq \
+	    && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } > /dev/null \
+	    || { echo "Chromium could not be installed; run: sudo apt-get install chromium" >&2; exit 1; }; \
+	fi
+	@touch $@

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from vectorkit.indexes import HNSW, IndexProgress, IVFFlat
     from vectorkit.inspection import Recall
     from vectorkit.memory import MemoryBackend
+    from vectorkit.mirror import MirrorBackend, MirrorReport
     from vectorkit.progress import Ingested
     from vectorkit.protocol import (
         AsyncEmbedder,
@@ -58,9 +59,12 @@ if TYPE_CHECKING:
     )
     from vectorkit.reranking import Reranker, diversify, rerank
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
+    from vectorkit.transfer.comparing import compare
+    from vectorkit.transfer.comparison import Comparison
     from vectorkit.transfer.copying import Copied, CopyProgress, CopyReport, copy
     from vectorkit.transfer.findings import Finding, LintReport
     from vectorkit.transfer.lint import lint
+    from vectorkit.transfer.queries import Query
     from vectorkit.transfer.verification import Verification
     from vectorkit.transfer.verifying import verify
     from vectorkit.types import (
@@ -98,6 +102,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "CollectionMismatchError",
     "CollectionNotFoundError",
     "CollectionSpec",
+    "Comparison",
     "Copied",
     "CopyProgress",
     "CopyReport",
@@ -132,9 +137,12 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "MemoryBackend",
     "Metadata",
     "Metric",
+    "MirrorBackend",
+    "MirrorReport",
     "MissingDependencyError",
     "PartialWriteError",
     "Patch",
+    "Query",
     "Ranking",
     "Recall",
     "Record",
@@ -149,6 +157,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "VectorKitError",
     "VectorStore",
     "Verification",
+    "compare",
     "connect",
     "copy",
     "diversify",
@@ -175,6 +184,7 @@ _MODULES = {
     "CollectionMismatchError": "vectorkit.errors",
     "CollectionNotFoundError": "vectorkit.errors",
     "CollectionSpec": "vectorkit.types",
+    "Comparison": "vectorkit.transfer.comparison",
     "Copied": "vectorkit.transfer.copying",
     "CopyProgress": "vectorkit.transfer.copying",
     "CopyReport": "vectorkit.transfer.copying",
@@ -209,9 +219,12 @@ _MODULES = {
     "MeasuredBackend": "vectorkit.protocol",
     "MemoryBackend": "vectorkit.memory",
     "Metric": "vectorkit.types",
+    "MirrorBackend": "vectorkit.mirror",
+    "MirrorReport": "vectorkit.mirror",
     "MissingDependencyError": "vectorkit.errors",
     "PartialWriteError": "vectorkit.errors",
     "Patch": "vectorkit.types",
+    "Query": "vectorkit.transfer.queries",
     "Ranking": "vectorkit.types",
     "Recall": "vectorkit.inspection",
     "Record": "vectorkit.types",
@@ -226,6 +239,7 @@ _MODULES = {
     "VectorKitError": "vectorkit.errors",
     "VectorStore": "vectorkit.store",
     "Verification": "vectorkit.transfer.verification",
+    "compare": "vectorkit.transfer.comparing",
     "connect": "vectorkit.store",
     "copy": "vectorkit.transfer.copying",
     "diversify": "vectorkit.reranking",

@@ -31,7 +31,8 @@ def connect(url: str) -> "VectorStore":
 
     Args:
         url: `memory:` · `chroma:` (in memory) · `chroma:PATH` · `chroma+http://host:port` · `chroma+https://…` ·
-            `postgresql://…` (anything libpq takes) · `postgresql+embedded:PATH` (a real server, started for you).
+            `postgresql://…` (anything libpq takes) · `postgresql+embedded:PATH` (a real server, started for you) ·
+            `mirror:?primary=URL&secondary=URL&journal=PATH` (two of them, kept equal).
 
     Raises:
         InvalidArgumentError: No backend is registered for the URL, or it is malformed.

@@ -11,7 +11,7 @@ from measuring import Figure, clustered, seconds, texts
 import vectorkit as vk
 
 COUNT = 20_000
-MORE = 60_000
+MORE = 100_000
 
 
 def figures(folder: Path) -> Iterator[Figure]:

@@ -186,6 +186,21 @@ def test_a_copy_that_fails_leaves_nothing_behind(source: vk.VectorBackend, url: 
     assert vk.copy(source, url).complete
 
 
+def test_a_source_that_is_changed_meanwhile_gives_no_file(url: str) -> None:
+    source = vk.MemoryBackend()
+    fill(source)
+    info = source.open_collection("docs")
+
+    def write_more(at: vk.CopyProgress) -> None:
+        if at.done:  # then reading has begun
+            source.upsert(info, [vk.Batch(["!"], [None], np.ones((1, 5), dtype=np.float32), [{}])])
+
+    with pytest.raises(vk.BackendError, match="it was changed meanwhile; pause its writers"):
+        vk.copy(source, url, progress=write_more)
+    assert list(Path(url[5:]).parent.iterdir()) == []
+    assert vk.copy(source, url).collections[0].count == COUNT + 1
+
+
 def test_two_copies_into_one_file_at_once_are_kept_apart(url: str) -> None:
     first = FileTarget(url).begin(SPEC, "one")
     assert first is not None

@@ -63,7 +63,10 @@ def test_a_round_trip_by_way_of_every_kind_of_place_keeps_every_record(
     assert check["vector_error"] <= 1e-6
     assert check["searches"]["overlap"] == check["searches"]["lowest_overlap"] == 1.0
     assert check["searches"]["score_difference"] <= 1e-6
-    assert run("lint", urls[3])["portable"]
+    for url in urls:
+        report = run("lint", url)
+        assert (report["portable"], report["records"]) == (True, COUNT)
+        assert {each["code"] for each in report["findings"]} == {"nested", "mixed-types"}
     with vk.connect(urls[0]) as one, vk.connect(urls[3]) as two:
         ours, theirs = (store.get_collection("docs", embedder=EMBEDDER) for store in (one, two))
         assert ours.info().spec == theirs.info().spec

@@ -1,6 +1,7 @@
 """`verify`: two stores that agree, and differences that are planted one at a time."""
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -167,10 +168,10 @@ def test_a_difference_in_one_record_of_many_is_found_and_named(
     (check,) = found.collections
     assert not found.agrees
     id = planted if isinstance(planted, str) else planted.id
-    (first,) = [each for each in check.first if each.id == id and each.kind not in ("hits", "score", "order")]
+    (first,) = [each for each in check.first if each.id == id and each.kind != "search"]
     assert text in first.text
     # A filter or a search may show the same difference once more, and nothing else is found.
-    assert {first.kind} <= check.differences.keys() <= kinds | {"hits", "score", "order"}
+    assert {first.kind} <= check.differences.keys() <= kinds | {"search"}
     counted = {kind: number for kind, number in check.differences.items() if kind in ("count", first.kind)}
     assert set(counted.values()) == {1}
 
@@ -262,7 +263,7 @@ def test_two_records_that_change_places_are_found_by_searching_alone(metric: vk.
     if metric == "ip":  # all three are equally near
         assert found.counts == {}
         return
-    assert found.counts == {"score": 2, "order": 1}
+    assert found.counts == {"search": 3}
     assert checked.overlap == 1.0
 
 
@@ -278,7 +279,7 @@ def test_a_record_that_one_side_does_not_find_is_a_difference() -> None:
     found = Differences()
     query = Query(np.zeros(1, dtype=np.float32), "the query")
     checked = compare_searches(sides[0], sides[1], [query], [], [], 3, found, lambda _, __: None)
-    assert found.counts == {"hits": 1}
+    assert found.counts == {"search": 1}
     assert found.first[0].text == "the query: 'c' is found in the source alone"
     assert checked.overlap == 2 / 3
 
@@ -344,7 +345,7 @@ def test_queries_are_texts_or_vectors(source: vk.VectorBackend) -> None:
     assert check.searches is not None
     assert check.searches.queries == 4
     assert check.searches.searches == 2 * (1 + len(check.searches.filters)) + 2
-    with pytest.raises(vk.EmbeddingError, match="there is no embedder"):
+    with pytest.raises(vk.EmbeddingError, match="there is no embedder for collection 'docs'"):
         vk.verify(*made, queries=["a text"])
     with pytest.raises(vk.EmbeddingError, match="made with the embedder 'model'"):
         vk.verify(source, source, queries=["a text"], embedder=embedder)
@@ -365,6 +366,20 @@ def test_an_empty_collection_agrees_with_an_empty_one_and_an_empty_store_with_no
         vk.verify(*sides, collections=["docs", "none"])
     with pytest.raises(vk.InvalidArgumentError, match="collections"):
         vk.verify(*sides, collections="docs")
+
+
+def test_a_server_that_is_gone_in_the_middle_is_an_error_and_leaves_no_thread(source: vk.VectorBackend) -> None:
+    class Gone(vk.MemoryBackend):
+        def scan(self, *given: Any, **named: Any) -> Iterator[list[vk.Record]]:
+            yield next(super().scan(*given, **named))
+            raise vk.BackendUnavailableError("the server is gone")
+
+    gone, before = Gone(), set(threading.enumerate())
+    fill(gone)
+    for sides in ((source, gone), (gone, source), (gone, gone)):
+        with pytest.raises(vk.BackendUnavailableError, match="the server is gone"):
+            vk.verify(*sides)
+    assert [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("vectorkit")] == []
 
 
 def test_a_store_that_is_not_read_in_order_is_refused() -> None:
@@ -422,17 +437,33 @@ class TestCommand:
 
     def test_queries_come_from_a_file(self, urls: tuple[str, str], tmp_path: Path) -> None:
         file = tmp_path / "queries.jsonl"
-        lines = [json.dumps(VECTORS[0].tolist()), "", json.dumps({"vector": [1.0] * 8})]
+        lines = [json.dumps({"vector": VECTORS[0].tolist()}), "", json.dumps({"vector": [1.0] * 8})]
         file.write_text("\n".join(lines))
         given = [*urls, "--collection", "docs", "--sample", "0", "--queries", str(file)]
         code, printed, _ = self.run(*given, "--json")
         assert code == 0
         searches = json.loads(printed)["collections"][0]["searches"]
-        assert (searches["queries"], searches["filters"]) == (2, [])
-        file.write_text('{"text": "no vector"}')
-        code, printed, complaint = self.run(*given)
-        assert (code, printed) == (2, "")
-        assert "line 1 of" in complaint
+        assert (searches["queries"], searches["searches"], searches["filters"]) == (2, 2, [])
+        for line, complaint in (
+            ('{"text": "no query"}', 'expected an object with "query" or "vector"'),
+            ('{"query": "text", "where": {"n": 1}}', "verify takes filters from the data"),
+            ("a text", "which cannot be made from its name"),
+        ):
+            file.write_text(line)
+            code, printed, said = self.run(*given)
+            assert (code, printed) == (2, "")
+            assert complaint in said
+
+    def test_texts_among_the_queries_are_embedded_by_the_stored_model(self, tmp_path: Path) -> None:
+        file = tmp_path / "queries.txt"
+        file.write_text("a text\nanother one\n")
+        places = f"chroma:{tmp_path / 'one'}", f"chroma:{tmp_path / 'two'}"
+        for url in places:
+            with vk.connect(url) as store:
+                fill(store.backend, replace(SPEC, embedder=HashEmbedder(8).identity), 50)
+        code, printed, said = self.run(*places, "--sample", "0", "--queries", str(file), "--json")
+        assert code == 0, said
+        assert json.loads(printed)["collections"][0]["searches"]["queries"] == 2
 
     @pytest.mark.parametrize(
         ("given", "complaint"),
@@ -452,3 +483,14 @@ class TestCommand:
         code, _, said = self.run(urls[0], "postgresql://me:hunter2@127.0.0.1:1/db?connect_timeout=2")
         assert code == 2
         assert "hunter2" not in said
+
+    def test_a_path_that_was_mistyped_is_a_mistake_and_nothing_is_made_there(
+        self, urls: tuple[str, str], tmp_path: Path
+    ) -> None:
+        missing = f"chroma:{tmp_path / 'typo'}"
+        verifying = ["verify", missing, urls[0]], ["verify", urls[0], missing]
+        for given in (*verifying, ["lint", missing], ["copy", missing, urls[0]]):
+            result = CliRunner().invoke(app, given)
+            assert result.exit_code == 2
+            assert "there is no store at" in result.stderr
+        assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ import typer
 
 from vectorkit.cli._bench import bench
 from vectorkit.cli._common import Commands, out
+from vectorkit.cli._compare import compare
 from vectorkit.cli._conformance import conformance
 from vectorkit.cli._copy import copy
 from vectorkit.cli._evaluate import evaluate
@@ -56,7 +57,7 @@ def vectorkit(
 
 _PANELS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
     "Look, fill, search": (info, ingest, search),
-    "Move": (copy, verify, lint),
+    "Move": (copy, verify, compare, lint),
     "Measure": (recall, bench, evaluate, conformance),
 }
 

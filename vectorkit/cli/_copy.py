@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from vectorkit.cli._common import err, out
+from vectorkit.cli._shown import check_there
 from vectorkit.cli._verify import print_verification, renamed
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def copy(
     from vectorkit.transfer.copying import copy as copy_stores
     from vectorkit.transfer.verifying import verify as verify_stores
 
+    check_there(source)
     bar = _bar()
     names = renamed(collection, target_name)
     with bar if err.is_terminal else nullcontext():

@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from vectorkit.cli._common import err, out, progress_bar
+from vectorkit.cli._shown import AsJson, check_there
 
 if TYPE_CHECKING:
     from vectorkit.transfer.findings import LintReport
@@ -29,7 +30,7 @@ def lint(
         list[str] | None,
         typer.Option("--collection", "-c", help="A collection of SRC; may be given again.", show_default="all"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look, while still prototyping, for what will not survive a move to another store, or not mean the same there.
 
@@ -42,6 +43,7 @@ def lint(
     """
     from vectorkit.transfer.lint import lint as lint_store
 
+    check_there(source)
     progress = progress_bar()
     with progress if err.is_terminal else nullcontext():
         task = progress.add_task("reading", total=None)

@@ -3,17 +3,18 @@
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from vectorkit._narrow import is_dict, is_list
 from vectorkit.cli._common import err, out, progress_bar
+from vectorkit.cli._shown import AsJson, check_there
 from vectorkit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from vectorkit.transfer.verification import CollectionCheck, Verification
+    from vectorkit.types import Vector
 
 __all__ = ["print_verification", "renamed", "verify"]
 
@@ -34,13 +35,20 @@ def verify(
     queries: Annotated[
         Path | None,
         typer.Option(
-            help='JSON lines to search with besides: a vector [0.1, …] each, or {"vector": […]}.',
+            help='Queries to search with besides, one a line: a text, or {"query": "a text"} or {"vector": [0.1, …]}.',
             exists=True,
             dir_okay=False,
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many hits a search asks for.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all that was found as JSON.")] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The model that embeds those texts: a name or a folder.",
+            show_default="the one stored with the collection",
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="How many hits a search asks for.")] = 10,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two stores: every record, then the same searches on both. Did the copy arrive, and does it answer alike?
 
@@ -51,8 +59,11 @@ def verify(
 
         vectorkit verify chroma:./kb file:backup.parquet --collection docs --json
     """
+    from vectorkit.embedders._by_identity import embedder_of
     from vectorkit.transfer.verifying import verify as verify_stores
 
+    for url in (source, target):
+        check_there(url)
     progress = progress_bar()
     with progress if err.is_terminal else nullcontext():
         task = progress.add_task("comparing", total=None)
@@ -65,7 +76,8 @@ def verify(
             target,
             collections=collection,
             names=renamed(collection, target_name),
-            queries=[] if queries is None else _read_queries(queries),
+            queries=_read_queries(queries),
+            embedder=lambda identity: embedder_of(identity, model=model),
             sample=sample,
             k=k,
             progress=show,
@@ -86,19 +98,17 @@ def renamed(collection: list[str] | None, target_name: str | None) -> dict[str, 
     return {collection[0]: target_name}
 
 
-def _read_queries(file: Path) -> list[Any]:
-    found: list[Any] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise InvalidArgumentError(f"line {number} of {file} is no JSON: {error}") from error
-        vector = value.get("vector") if is_dict(value) else value
-        if not is_list(vector):
-            raise InvalidArgumentError(f'line {number} of {file} should be a vector [0.1, …] or {{"vector": [0.1, …]}}')
-        found.append(vector)
+def _read_queries(file: Path | None) -> "list[str | Vector]":
+    from vectorkit.transfer.queries import read_queries
+
+    found: list[str | Vector] = []
+    for query in [] if file is None else read_queries(file):
+        asked = query.text if query.vector is None else query.vector
+        if asked is None or query.where is not None:
+            raise InvalidArgumentError(
+                f"{file}: verify takes filters from the data; `vectorkit compare` asks with filters of your own"
+            )
+        found.append(asked)
     return found
 
 

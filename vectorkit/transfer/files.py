@@ -79,20 +79,18 @@ class FileSource:
 
     def content(self, name: str) -> Contents:
         """See `Source.content`."""
-        content = self._content()
-        if content.name != name:
-            raise CollectionNotFoundError(f"{self.label} holds collection {content.name!r}, and no {short(name)}")
-        return content
+        self._check_name(name)
+        return self._content()
 
     def read(self, name: str, *, after: str | None = None, batch_size: int = 1000) -> Iterator[list[Record]]:
         """See `Source.read`."""
-        self.content(name)
+        self._check_name(name)
         with _reported(self.label):
             yield from self._file.read(after, batch_size)
 
     def get(self, name: str, ids: list[str]) -> list[Record]:
         """See `Source.get`."""
-        self.content(name)
+        self._check_name(name)
         with _reported(self.label):
             return self._file.get(ids)
 
@@ -106,6 +104,13 @@ class FileSource:
     def _must_exist(self) -> None:
         if not self.path.is_file():
             raise InvalidArgumentError(f"there is no file {self.path}")
+
+    def _check_name(self, name: str) -> None:
+        with _reported(self.label):
+            spec = self._file.spec()
+        held = self.path.stem if spec is None else spec.name
+        if held != name:
+            raise CollectionNotFoundError(f"{self.label} holds collection {held!r}, and no {short(name)}")
 
     def _content(self) -> Contents:
         with _reported(self.label):
@@ -139,6 +144,15 @@ class FileTarget(FileSource):
         if not self.path.exists():
             raise CollectionNotFoundError(f"there is no file {self.path}")
         return super().content(name)
+
+    def read(self, name: str, *, after: str | None = None, batch_size: int = 1000) -> Iterator[list[Record]]:
+        """See `Source.read`; a file that is not renamed yet cannot be read to be compared with its source."""
+        if not self.path.exists():
+            raise BackendError(
+                f"{self.label} is given up: its source has other records than were read, so it was changed meanwhile; "
+                "pause its writers, and copy it again"
+            )
+        yield from super().read(name, after=after, batch_size=batch_size)
 
     def begin(self, spec: CollectionSpec, origin: str) -> "FileWriting | None":
         """See `Target.begin`; an unfinished file is begun anew, whatever it was a copy of."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final, TypeAlias, TypeGuard
+from urllib.parse import unquote
 
 from vectorkit.protocol import VectorBackend
 from vectorkit.registry import open_backend
@@ -68,5 +69,9 @@ def _opened(where: Place) -> Generator[tuple[VectorBackend, str]]:
 
 
 def without_password(url: str) -> str:
-    """The URL with `***` in place of a password, as a part of its own or as a parameter."""
+    """The URL with `***` in place of a password, as a part of its own or as a parameter; to be shown, not opened."""
+    scheme, mark, rest = url.partition(":?")
+    if scheme == "mirror" and mark:  # its parts are URLs, percent-encoded
+        parts = [part.partition("=") for part in rest.split("&")]
+        return f"mirror:?{'&'.join(name + equals + without_password(unquote(part)) for name, equals, part in parts)}"
     return _SECRETS.sub(r"\1\2***", url)

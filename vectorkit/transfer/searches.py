@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,14 +12,12 @@ from vectorkit import filters
 from vectorkit._narrow import is_list
 from vectorkit.filters import Scalar
 from vectorkit.protocol import VectorBackend
+from vectorkit.transfer.agreement import differences, overlap, tolerance
 from vectorkit.transfer.verification import Differences, SearchCheck
-from vectorkit.types import CollectionInfo, FloatArray, Hit, Metric, Ranking, Record
+from vectorkit.types import CollectionInfo, FloatArray, Hit, Ranking, Record
 from vectorkit.validation import short
 
 __all__ = ["Query", "Side", "compare_searches", "filters_from"]
-
-_TOLERANCE: Final = 1e-6
-"""Of distances and scores, relative to the scale of the metric (rule 6.5)."""
 
 
 class Side(NamedTuple):
@@ -34,14 +32,6 @@ class Query(NamedTuple):
 
     vector: FloatArray
     name: str
-
-
-class _Asked(NamedTuple):
-    """What a search is called in a report, and what its tolerance depends on."""
-
-    name: str
-    metric: Metric
-    vector: FloatArray
 
 
 def filters_from(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -165,48 +155,21 @@ def _compare_way(
         return side.backend.search(side.info, vectors, k, where=tree)
 
     for query, ours, theirs in zip(queries, *both.map(exactly, sides), strict=True):
-        asked = _Asked(f"{query.name}{under}", sides[0].info.metric, query.vector)
-        tally.shares.append(_overlap(ours.hits, theirs.hits))
-        tally.score_difference = max(tally.score_difference, _compare(asked, ours.hits, theirs.hits, found))
+
+        def allowed(hit: Hit, vector: FloatArray = query.vector) -> float:
+            assert hit.embedding is not None
+            return tolerance(sides[0].info.metric, vector, hit.embedding)
+
+        for text in differences(ours.hits, theirs.hits, ("the source", "the target"), _distance, allowed):
+            found.add("search", f"{query.name}{under}: {text}")
+        tally.shares.append(overlap(ours.hits, theirs.hits))
+        tally.score_difference = max(tally.score_difference, _largest_score_difference(ours.hits, theirs.hits))
     for query, ours, theirs in zip(queries, *both.map(by_default, sides), strict=True):
-        tally.default_shares.append(_overlap(ours.hits, theirs.hits))
+        tally.default_shares.append(overlap(ours.hits, theirs.hits))
         if len(ours.hits) != len(theirs.hits):  # 6.1: never fewer because of an index
             counts = [len(ours.hits), len(theirs.hits)]
             text = f"{query.name}{under}, by default: {counts[0]} hits in the source, {counts[1]} in the target"
-            found.add("hits", text)
-
-
-def _overlap(ours: Sequence[Hit], theirs: Sequence[Hit]) -> float:
-    most = max(len(ours), len(theirs))
-    return len({hit.id for hit in ours} & {hit.id for hit in theirs}) / most if most else 1.0
-
-
-def _compare(asked: _Asked, ours: Sequence[Hit], theirs: Sequence[Hit], found: Differences) -> float:
-    """Hold the hits of two exact searches to rules 6.4 and 6.5, and return the largest difference of their scores."""
-    if len(ours) != len(theirs):
-        found.add("hits", f"{asked.name}: {len(ours)} hits in the source, {len(theirs)} in the target")
-        return 0.0
-    mine, yours = {hit.id: hit for hit in ours}, {hit.id: hit for hit in theirs}
-    for side, hits, others, cut in (("source", ours, yours, theirs[-1:]), ("target", theirs, mine, ours[-1:])):
-        for hit in hits:
-            # At the cut, of two that are equally far either may be the one that comes back.
-            if hit.id not in others and _distance(hit) < _distance(cut[0]) - _allowed(asked, hit):
-                found.add("hits", f"{asked.name}: {short(hit.id)} is found in the {side} alone", hit.id)
-    largest = 0.0
-    for id in mine.keys() & yours.keys():
-        off = abs(mine[id].score - yours[id].score)
-        largest = max(largest, off)
-        if off > (allowed := _allowed(asked, mine[id])):
-            scores = f"{mine[id].score:.9g} in the source, {yours[id].score:.9g} in the target"
-            found.add("score", f"{asked.name}: the score of {short(id)} is {scores}; {allowed:.1g} is allowed", id)
-    farthest: Hit | None = None
-    for hit in (mine[hit.id] for hit in theirs if hit.id in mine):
-        if farthest is not None and _distance(hit) < _distance(farthest) - _allowed(asked, hit):
-            text = f"{asked.name}: {short(farthest.id)} comes before {short(hit.id)} in the target, not in the source"
-            found.add("order", text, hit.id)
-        if farthest is None or _distance(hit) > _distance(farthest):
-            farthest = hit
-    return largest
+            found.add("search", text)
 
 
 def _distance(hit: Hit) -> float:
@@ -214,9 +177,6 @@ def _distance(hit: Hit) -> float:
     return hit.distance
 
 
-def _allowed(asked: _Asked, hit: Hit) -> float:
-    """How far distance and score of a hit may differ between the sides (rule 6.5)."""
-    if asked.metric == "cosine":
-        return _TOLERANCE
-    a, b = (float(np.linalg.norm(np.asarray(each, dtype=np.float64))) for each in (asked.vector, hit.embedding))
-    return _TOLERANCE * (a * b if asked.metric == "ip" else a + b)
+def _largest_score_difference(ours: Sequence[Hit], theirs: Sequence[Hit]) -> float:
+    yours = {hit.id: hit.score for hit in theirs}
+    return max((abs(hit.score - yours[hit.id]) for hit in ours if hit.id in yours), default=0.0)

@@ -21,12 +21,10 @@ Kind: TypeAlias = Literal[
     "metadata",
     "vector",
     "filter",
-    "hits",
-    "score",
-    "order",
+    "search",
 ]
 """What differs. Of a collection: that it is there, its settings, its number of records. Of a record: `missing` from the
-target, `extra` in it, or one of its parts. Of searches: how many records a filter matches, which hits come back, their
+target, `extra` in it, or one of its parts. Of searches: how many records a filter matches; which hits come back, their
 scores, their order."""
 
 _SHOWN: Final = 5

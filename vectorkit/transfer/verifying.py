@@ -2,11 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
-
-import numpy as np
 
 from vectorkit.embedding import embed_query, identity_of
 from vectorkit.errors import CollectionNotFoundError, EmbeddingError
@@ -14,11 +11,12 @@ from vectorkit.protocol import Embedder
 from vectorkit.transfer.merging import aligned
 from vectorkit.transfer.opening import Place, open_source
 from vectorkit.transfer.records import compare_records
+from vectorkit.transfer.sampling import Sample
 from vectorkit.transfer.searches import Query, Side, compare_searches, filters_from
 from vectorkit.transfer.sources import Contents, Source
 from vectorkit.transfer.stores import StoreSource
 from vectorkit.transfer.verification import CollectionCheck, Differences, Kind, Verification
-from vectorkit.types import CollectionSpec, FloatArray, Record, Vector
+from vectorkit.types import CollectionSpec, EmbedderIdentity, FloatArray, Record, Vector
 from vectorkit.validation import as_list, check_between, check_natural, check_text, short
 from vectorkit.vectors import as_vectors
 
@@ -35,7 +33,7 @@ def verify(
     collections: Sequence[str] | None = None,
     names: Mapping[str, str] | None = None,
     queries: Sequence[str | Vector] = (),
-    embedder: Embedder | None = None,
+    embedder: Embedder | Callable[[EmbedderIdentity], Embedder] | None = None,
     sample: int = 10,
     k: int = 10,
     seed: int = 0,
@@ -63,7 +61,8 @@ def verify(
         collections: Names in the source; None: all there are. What else the target holds is not looked at.
         names: For those that are called otherwise in the target: from the name in the source to that in the target.
         queries: Texts, or vectors of the collections' dimension, to search with besides the sample.
-        embedder: Embeds the texts among them.
+        embedder: Embeds the texts among them; or a function that makes one of the identity that is stored with a
+            collection of the source.
         sample: How many records' vectors to search with, >= 0; drawn evenly over all records. Each costs one exact
             search of each side.
         k: How many hits a search asks for, >= 1.
@@ -106,7 +105,7 @@ class _Run:
         source: Source,
         target: Source,
         queries: list[object],
-        embedder: Embedder | None,
+        embedder: Embedder | Callable[[EmbedderIdentity], Embedder] | None,
         sample: int,
         k: int,
         seed: int,
@@ -116,6 +115,7 @@ class _Run:
         self._target = target
         self._queries = queries
         self._embedder = embedder
+        self._made: dict[EmbedderIdentity, Embedder] = {}
         self._sample = sample
         self._k = k
         self._seed = seed
@@ -136,7 +136,7 @@ class _Run:
             remarks += [remark for remark in theirs.remarks if remark not in remarks]
             _compare_settings(ours, theirs, found, remarks)
             queries = self._given_queries(ours.spec)
-            sample = _Sample(self._sample, self._seed)
+            sample = Sample(self._sample, self._seed)
             for left, right in self._pairs(ours, target_name, found, sample):
                 error = max(error, compare_records(left, right, found))
                 compared += len(left)
@@ -168,7 +168,7 @@ class _Run:
         )
 
     def _pairs(
-        self, ours: Contents, target_name: str, found: Differences, sample: "_Sample"
+        self, ours: Contents, target_name: str, found: Differences, sample: "Sample"
     ) -> Iterator[tuple[list[Record], list[Record]]]:
         """Records of the same ids; ids that are on one side alone are differences."""
         streams = (
@@ -220,56 +220,21 @@ class _Run:
 
     def _embedded(self, query: str, spec: CollectionSpec) -> FloatArray:
         check_text(query, "the query")
-        if self._embedder is None:
+        embedder = self._embedder
+        if embedder is not None and not isinstance(embedder, Embedder) and spec.embedder is not None:
+            embedder = self._made.get(spec.embedder) or embedder(spec.embedder)
+            self._made[spec.embedder] = embedder
+        if not isinstance(embedder, Embedder):
             raise EmbeddingError(
-                f"the query {short(query)} is a text, and there is no embedder: pass embedder=, or vectors as queries"
+                f"the query {short(query)} is a text, and there is no embedder for collection {spec.name!r}: pass "
+                "embedder=, or vectors as queries"
             )
-        if spec.embedder is not None and identity_of(self._embedder) != spec.embedder:
+        if spec.embedder is not None and identity_of(embedder) != spec.embedder:
             raise EmbeddingError(
                 f"collection {spec.name!r} was made with the embedder {spec.embedder.model!r}, "
-                f"not {identity_of(self._embedder).model!r}, whose queries mean something else"
+                f"not {identity_of(embedder).model!r}, whose queries mean something else"
             )
-        return embed_query(self._embedder, spec, query).reshape(-1)
-
-
-class _Sample:
-    """So many records, drawn evenly from a stream of unknown length (Vitter, "Random sampling with a reservoir", 1985).
-
-    Args:
-        size: How many.
-        seed: Of the generator.
-    """
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.records: list[Record] = []
-        self._size = size
-        self._seen = 0
-        self._random = np.random.default_rng(seed)
-
-    def draw(self, records: Sequence[Record]) -> None:
-        """See the next records of the stream."""
-        if not self._size:
-            return
-        places = self._random.integers(0, np.arange(self._seen, self._seen + len(records)) + 1).tolist()
-        for record, place in zip(records, places, strict=True):
-            if len(self.records) < self._size:
-                self.records.append(_alone(record))
-            elif place < self._size:
-                self.records[place] = _alone(record)
-        self._seen += len(records)
-
-    def queries(self) -> list[Query]:
-        """Their vectors."""
-        return [
-            Query(np.asarray(record.embedding, dtype=np.float32), f"the vector of {short(record.id)}")
-            for record in self.records
-            if record.embedding is not None
-        ]
-
-
-def _alone(record: Record) -> Record:
-    """The record with a vector of its own: it may be a row of an array that holds a whole batch."""
-    return record if record.embedding is None else replace(record, embedding=np.array(record.embedding))
+        return embed_query(embedder, spec, query).reshape(-1)
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -1,0 +1,74 @@
+"""The lock that keeps a journal to one mirror; the kernel releases it when the process ends, however."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+from vectorkit.errors import BackendError, BackendPermissionError, BackendUnavailableError
+
+__all__ = ["FileLock"]
+
+_held: Final[set[tuple[int, str]]] = set()
+"""By process and path: the kernel's locks of one process do not exclude each other, and a fork inherits none."""
+
+_changing: Final = threading.Lock()
+
+
+class FileLock:
+    """An exclusive lock on a file, which is made if there is none.
+
+    Args:
+        path: The file, which nothing else opens.
+        what: What is locked, for messages.
+
+    Raises:
+        BackendUnavailableError: It is locked.
+        BackendPermissionError: The file cannot be written.
+        BackendError: The system fails otherwise.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        self._key = os.getpid(), os.path.realpath(path)
+        taken = BackendUnavailableError(
+            f"{what} is in use by another mirror; let all of an application write through one process, or close that "
+            "mirror first"
+        )
+        with _changing:
+            if self._key in _held:
+                raise taken
+            try:
+                file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            except PermissionError as error:
+                raise BackendPermissionError(
+                    f"{what} cannot be written ({error.strerror}); give another path"
+                ) from error
+            except OSError as error:
+                raise BackendError(f"{what} cannot be made ({error.strerror}); give another path") from error
+            try:
+                _lock(file)
+            except OSError as error:
+                os.close(file)
+                raise taken from error
+            _held.add(self._key)
+            self._file = file
+
+    def release(self) -> None:
+        """Let others have it; to be called once."""
+        with _changing:
+            _held.discard(self._key)
+            os.close(self._file)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: int) -> None:
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(file: int) -> None:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
