@@ -15,6 +15,7 @@ import pytest
 import vectorkit as vk
 from vectorkit import MemoryBackend
 from vectorkit.embedders import HashEmbedder
+from vectorkit.transfer.opening import open_source
 
 Open = Callable[[str], vk.VectorStore]
 
@@ -244,6 +245,10 @@ def test_an_unfinished_copy_is_gone_on_with_by_the_same_copy_and_by_no_other(sto
         vk.copy(source, target, collections=["docs"], progress=stop)
     assert target.get_collection("docs").count() == 4000
     assert [info.name[:13] for info in target.list_collections()] == ["copying-docs-", "docs"]
+    with open_source(target) as half:
+        (content,) = half.contents()
+        assert content == half.content("docs")
+    assert "unfinished copy of 'docs'" in content.remarks[0]
     with pytest.raises(vk.CollectionExistsError, match="half-filled by an unfinished copy of 'docs'"):
         vk.copy(source, target, collections=["others"], names={"others": "docs"})
     assert not [thread for thread in threading.enumerate() if thread.name == "vectorkit-reading-ahead"]

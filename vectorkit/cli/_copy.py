@@ -68,8 +68,9 @@ def copy(
             source, target, collections=collection, names=names, skip_bad=skip_bad, progress=_shown_on(bar)
         )
     found = None
-    if verify:
-        copied = {each.name: each.target_name for each in report.collections}
+    # Of a collection without records there is nothing to compare, and maybe not even a dimension to make one with.
+    copied = {each.name: each.target_name for each in report.collections if each.count}
+    if verify and copied:
         found = verify_stores(source, target, collections=list(copied), names=copied)
     if as_json:
         verification = {} if found is None else {"verification": found.to_json()}

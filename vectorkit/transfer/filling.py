@@ -29,7 +29,7 @@ from vectorkit.transfer.locking import TargetLock
 from vectorkit.transfer.sources import MAX_BATCH
 from vectorkit.types import Batch, CollectionInfo, CollectionSpec, Metadata
 
-__all__ = ["Filling", "begin", "is_note", "unfinished"]
+__all__ = ["Filling", "begin", "is_note", "note_name", "unfinished"]
 
 _PREFIX: Final = "copying-"
 _ID: Final = "copy"
@@ -119,7 +119,7 @@ class Filling:
             self._info = self._backend.create_index(self._info, self._index)
         if self._note["text_index"] and isinstance(self._backend, TextSearchBackend):
             self._info = self._backend.create_text_index(self._info)
-        self._backend.drop_collection(_name(self._info.name))
+        self._backend.drop_collection(note_name(self._info.name))
 
     def close(self) -> None:
         """See `Writing.close`."""
@@ -178,7 +178,7 @@ def _check(held: CollectionSpec, spec: CollectionSpec, what: str) -> None:
             )
 
 
-def _name(name: str) -> str:
+def note_name(name: str) -> str:
     """The name of the note beside a collection."""
     return f"{_PREFIX}{name[:22]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
@@ -186,7 +186,7 @@ def _name(name: str) -> str:
 def _noted(backend: VectorBackend, info: CollectionInfo) -> Metadata | None:
     """What is noted of a collection; None if nothing is, or of another one that had the name before."""
     try:
-        found = backend.get(backend.open_collection(_name(info.name)), ids=[_ID])
+        found = backend.get(backend.open_collection(note_name(info.name)), ids=[_ID])
     except CollectionNotFoundError:
         return None
     return found[0].metadata if found and found[0].metadata["generation"] == info.generation else None
@@ -200,7 +200,7 @@ def _note(backend: VectorBackend, info: CollectionInfo, spec: CollectionSpec, or
         "index": index_text(info.spec.index),
         "text_index": spec.text_index,
     }
-    beside = CollectionSpec(_name(info.name), "l2", 1, index=None)
+    beside = CollectionSpec(note_name(info.name), "l2", 1, index=None)
     try:
         place = backend.create_collection(beside)
     except CollectionExistsError:

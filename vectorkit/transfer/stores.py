@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from vectorkit.errors import CollectionMismatchError, CollectionNotFoundError
 from vectorkit.protocol import ForeignCollections, VectorBackend
-from vectorkit.transfer.filling import Filling, begin, is_note, unfinished
+from vectorkit.transfer.filling import Filling, begin, is_note, note_name, unfinished
 from vectorkit.transfer.sources import Contents
 from vectorkit.types import CollectionInfo, CollectionSpec, Record
 from vectorkit.validation import allowed_name
@@ -31,7 +31,9 @@ class StoreSource:
 
     def contents(self) -> list[Contents]:
         """See `Source.contents`."""
-        ours = [self._content(info) for info in self.backend.list_collections() if not is_note(info)]
+        found = self.backend.list_collections()
+        names = {info.name for info in found}
+        ours = [self._content(info, noted=note_name(info.name) in names) for info in found if not is_note(info)]
         return sorted([*ours, *self._foreign()], key=lambda each: each.name)
 
     def content(self, name: str) -> Contents:
@@ -86,8 +88,8 @@ class StoreSource:
             for each in self.backend.foreign_collections()
         ]
 
-    def _content(self, info: CollectionInfo) -> Contents:
-        origin = unfinished(self.backend, info)
+    def _content(self, info: CollectionInfo, *, noted: bool = True) -> Contents:
+        origin = unfinished(self.backend, info) if noted else None
         remarks = () if origin is None else (f"it is an unfinished copy of {origin}",)
         return Contents(info.name, info.spec, self.backend.count(info), remarks=remarks, identity=info.generation)
 

@@ -16,6 +16,7 @@ __all__ = [
     "IgnoresTheOffset",
     "LosesLongListsOfIds",
     "OrdersIdsByLocale",
+    "ScanBeginsWithTheIdItself",
     "ScanLosesTheLastPage",
     "ScansByOffset",
 ]
