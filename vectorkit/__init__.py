@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from vectorkit.protocol import (
         AsyncEmbedder,
         Embedder,
+        ForeignCollections,
         IndexedBackend,
         MeasuredBackend,
         ReplacingBackend,
@@ -60,7 +61,12 @@ if TYPE_CHECKING:
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
     from vectorkit.transfer.comparing import compare
     from vectorkit.transfer.comparison import Comparison
+    from vectorkit.transfer.copying import Copied, CopyProgress, CopyReport, copy
+    from vectorkit.transfer.findings import Finding, LintReport
+    from vectorkit.transfer.lint import lint
     from vectorkit.transfer.queries import Query
+    from vectorkit.transfer.verification import Verification
+    from vectorkit.transfer.verifying import verify
     from vectorkit.types import (
         Batch,
         Candidate,
@@ -70,6 +76,7 @@ if TYPE_CHECKING:
         EmbedderIdentity,
         Explanation,
         FloatArray,
+        ForeignCollection,
         Hit,
         Json,
         Metadata,
@@ -96,6 +103,9 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "CollectionNotFoundError",
     "CollectionSpec",
     "Comparison",
+    "Copied",
+    "CopyProgress",
+    "CopyReport",
     "DimensionMismatchError",
     "DuplicateIdError",
     "Embedder",
@@ -105,7 +115,10 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "Explanation",
     "F",
     "Filter",
+    "Finding",
     "FloatArray",
+    "ForeignCollection",
+    "ForeignCollections",
     "HNSW",
     "Hit",
     "IVFFlat",
@@ -119,6 +132,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "InvalidNameError",
     "InvalidVectorError",
     "Json",
+    "LintReport",
     "MeasuredBackend",
     "MemoryBackend",
     "Metadata",
@@ -142,11 +156,15 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "VectorBackend",
     "VectorKitError",
     "VectorStore",
+    "Verification",
     "compare",
     "connect",
+    "copy",
     "diversify",
     "embedder",
+    "lint",
     "rerank",
+    "verify",
 ]
 
 # Public names are imported when they are first used: dataclasses and typing make them a quarter of `import numpy`,
@@ -167,6 +185,9 @@ _MODULES = {
     "CollectionNotFoundError": "vectorkit.errors",
     "CollectionSpec": "vectorkit.types",
     "Comparison": "vectorkit.transfer.comparison",
+    "Copied": "vectorkit.transfer.copying",
+    "CopyProgress": "vectorkit.transfer.copying",
+    "CopyReport": "vectorkit.transfer.copying",
     "DimensionMismatchError": "vectorkit.errors",
     "DuplicateIdError": "vectorkit.errors",
     "Embedder": "vectorkit.protocol",
@@ -176,11 +197,15 @@ _MODULES = {
     "Explanation": "vectorkit.types",
     "F": "vectorkit.filters",
     "Filter": "vectorkit.filters",
+    "Finding": "vectorkit.transfer.findings",
     "FloatArray": "vectorkit.types",
+    "ForeignCollection": "vectorkit.types",
+    "ForeignCollections": "vectorkit.protocol",
     "HNSW": "vectorkit.indexes",
     "Hit": "vectorkit.types",
     "IVFFlat": "vectorkit.indexes",
     "Json": "vectorkit.types",
+    "LintReport": "vectorkit.transfer.findings",
     "Metadata": "vectorkit.types",
     "IndexProgress": "vectorkit.indexes",
     "IndexedBackend": "vectorkit.protocol",
@@ -213,11 +238,15 @@ _MODULES = {
     "VectorBackend": "vectorkit.protocol",
     "VectorKitError": "vectorkit.errors",
     "VectorStore": "vectorkit.store",
+    "Verification": "vectorkit.transfer.verification",
     "compare": "vectorkit.transfer.comparing",
     "connect": "vectorkit.store",
+    "copy": "vectorkit.transfer.copying",
     "diversify": "vectorkit.reranking",
     "embedder": "vectorkit.embedders.function",
+    "lint": "vectorkit.transfer.lint",
     "rerank": "vectorkit.reranking",
+    "verify": "vectorkit.transfer.verifying",
 }
 
 

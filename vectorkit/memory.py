@@ -163,12 +163,13 @@ class MemoryBackend:
         collection: CollectionInfo,
         *,
         where: Filter | None = None,
+        after: str | None = None,
         batch_size: int = 1000,
         include_embeddings: bool = False,
     ) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`."""
         with self._lock:
-            ids = list(self._matching(self._rows(collection), None, where))
+            ids = [id for id in self._matching(self._rows(collection), None, where) if after is None or id > after]
         for start in range(0, len(ids), batch_size):
             page = ids[start : start + batch_size]
             yield self.get(collection, ids=page, where=where, include_embeddings=include_embeddings)

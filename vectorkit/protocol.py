@@ -21,6 +21,7 @@ from vectorkit.types import (
     EmbedderIdentity,
     Explanation,
     FloatArray,
+    ForeignCollection,
     Hit,
     Patch,
     Ranking,
@@ -31,6 +32,7 @@ from vectorkit.types import (
 __all__ = [
     "AsyncEmbedder",
     "Embedder",
+    "ForeignCollections",
     "IndexedBackend",
     "MeasuredBackend",
     "ReplacingBackend",
@@ -151,6 +153,7 @@ class VectorBackend(Protocol):
         collection: CollectionInfo,
         *,
         where: Filter | None = None,
+        after: str | None = None,
         batch_size: int = 1000,
         include_embeddings: bool = False,
     ) -> Iterator[list[Record]]:
@@ -158,6 +161,13 @@ class VectorBackend(Protocol):
 
         Memory is bounded apart from the ids. Records written meanwhile may or may not be seen, none is seen twice
         (4.3). A stale collection raises when the first page is asked for.
+
+        Args:
+            collection: Where.
+            where: None matches everything.
+            after: Only records whose ids are greater, by code point; None: all. No such record need be there.
+            batch_size: The most records of a page.
+            include_embeddings: See `get`.
         """
         ...
 
@@ -331,6 +341,34 @@ class IndexedBackend(VectorBackend, Protocol):
             exact: See `search`.
             effort: See `search_tuned`; None: the collection's own.
         """
+        ...
+
+
+@runtime_checkable
+class ForeignCollections(VectorBackend, Protocol):
+    """A store in which other programs make collections too, which can be read and copied. Others implement nothing."""
+
+    def foreign_collections(self) -> list[ForeignCollection]:
+        """Return those that were not created through this protocol, in ascending order of name."""
+        ...
+
+    def scan_foreign(self, name: str, *, after: str | None = None, batch_size: int = 1000) -> Iterator[list[Record]]:
+        """Stream the records of one of them, with their vectors, as `VectorBackend.scan` does.
+
+        What is stored is returned as it is, be it allowed by rules 2.1 to 2.8 or not; the vector may be None.
+
+        Args:
+            name: Which.
+            after: Only records whose ids are greater.
+            batch_size: The most records of a page.
+
+        Raises:
+            CollectionNotFoundError: There is none of that name that others made.
+        """
+        ...
+
+    def get_foreign(self, name: str, ids: Sequence[str]) -> list[Record]:
+        """Return those of these records that are there, with their vectors, in the order asked; errors as above."""
         ...
 
 

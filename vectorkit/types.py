@@ -20,6 +20,7 @@ __all__ = [
     "EmbedderIdentity",
     "Explanation",
     "FloatArray",
+    "ForeignCollection",
     "Hit",
     "Json",
     "Metadata",
@@ -170,6 +171,27 @@ class CollectionInfo:
     def dimension(self) -> int:
         """Length of the collection's vectors."""
         return self.spec.dimension
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignCollection:
+    """A collection that another program made in a store.
+
+    Attributes:
+        name: What it is called; maybe not a name by rule 1.1.
+        metric: The metric by which its records are ordered in the same way.
+        dimension: Length of its vectors; None if it has no record that would tell.
+        count: How many records it has.
+        identity: What tells it from another one of its name.
+        remarks: What is not as this library would have made it, a sentence each.
+    """
+
+    name: str
+    metric: Metric
+    dimension: int | None
+    count: int
+    identity: str
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

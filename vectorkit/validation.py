@@ -1,5 +1,6 @@
 """The checks every argument passes once, above the seam, whatever the backend (sections 1 and 2 of the contract)."""
 
+import hashlib
 import math
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_DIMENSION",
     "MetricName",
+    "allowed_name",
     "already_stored",
     "as_list",
     "as_metric",
@@ -86,6 +88,19 @@ def check_name(name: object) -> str:
             "the first and the last one a letter or digit"
         )
     return plain_text(name)
+
+
+def allowed_name(name: str) -> str:
+    """A collection name by rule 1.1 for a name that others gave: that name itself if it is one.
+
+    What is not allowed becomes `-`, and what is too long or too short is told from others by a hash of the whole.
+    """
+    if _NAME.fullmatch(name):
+        return name
+    kept = re.sub(r"[^a-zA-Z0-9_-]+", "-", name).strip("-_")
+    if _NAME.fullmatch(kept):
+        return kept
+    return f"{kept[:39].strip('-_') or 'c'}-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:8]}"
 
 
 def check_dimension(dimension: object) -> int:

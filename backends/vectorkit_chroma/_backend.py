@@ -18,12 +18,13 @@ from vectorkit.types import (
     CollectionInfo,
     CollectionSpec,
     FloatArray,
+    ForeignCollection,
     Hit,
     Patch,
     Ranking,
     Record,
 )
-from vectorkit_chroma import _search, _text, _write
+from vectorkit_chroma import _foreign, _search, _text, _write
 from vectorkit_chroma._catalog import configuration, info_of, listed, metadata_of
 from vectorkit_chroma._client import Connection, RawCollection
 from vectorkit_chroma._errors import mapped
@@ -161,6 +162,20 @@ class ChromaBackend:
                 connection.shared.pop(info.generation, None)
             return self.open_collection(old.name)
 
+    # --- collections of others ----------------------------------------------------------------------------------
+
+    def foreign_collections(self) -> list[ForeignCollection]:
+        """See `ForeignCollections.foreign_collections`."""
+        return _foreign.foreign_collections(self._open())
+
+    def scan_foreign(self, name: str, *, after: str | None = None, batch_size: int = 1000) -> Iterator[list[Record]]:
+        """See `ForeignCollections.scan_foreign`."""
+        return _foreign.scan(self._open(), name, after, batch_size)
+
+    def get_foreign(self, name: str, ids: Sequence[str]) -> list[Record]:
+        """See `ForeignCollections.get_foreign`."""
+        return _foreign.get(self._open(), name, list(ids))
+
     # --- records ----------------------------------------------------------------------------------------------
 
     def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
@@ -198,12 +213,14 @@ class ChromaBackend:
         collection: CollectionInfo,
         *,
         where: Filter | None = None,
+        after: str | None = None,
         batch_size: int = 1000,
         include_embeddings: bool = False,
     ) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`."""
         table = self._table(collection)
-        for page in chunks(matching(table, None, where), batch_size):
+        ids = [id for id in matching(table, None, where) if after is None or id > after]
+        for page in chunks(ids, batch_size):
             yield records(page, table.read(page, embeddings=include_embeddings))
 
     def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:

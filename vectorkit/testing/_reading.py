@@ -7,6 +7,7 @@ import pytest
 
 from vectorkit.collection import Collection
 from vectorkit.errors import CollectionNotFoundError, InvalidArgumentError, InvalidFilterError
+from vectorkit.searching import as_filter
 from vectorkit.store import VectorStore
 from vectorkit.testing._asserts import assert_refused, ids_of
 from vectorkit.testing._fixtures import Fixtures
@@ -107,6 +108,16 @@ class ReadingRules(Fixtures):
             expected = ten.get(**given)
             for batch_size in (1, 3, 10, 11, 10**30):
                 assert list(ten.scan(**given, batch_size=batch_size)) == expected, (given, batch_size)
+
+    def test_a_scan_begins_after_any_id(self, store: VectorStore, ten: Collection) -> None:
+        """4.3 After one that is there or not, for every filter: what a copy that was stopped goes on with."""
+        for given in _FILTERS:
+            expected = ten.get(**given)
+            for after in ("", *_IDS, _IDS[0] + "!", "\U0010ffff"):
+                where = as_filter(given.get("where"), given.get("where_document"))
+                pages = store.backend.scan(ten.info(), where=where, after=after, batch_size=3)
+                found = [record for page in pages for record in page]
+                assert found == [record for record in expected if record.id > after], (given, after)
 
     def test_a_scan_sees_nothing_twice_while_records_are_written(self, plane: Collection) -> None:
         """4.3 Whatever is added, replaced and deleted meanwhile; what is not touched is seen, once, in order."""

@@ -6,11 +6,14 @@ memory that does not grow with them, and so that a copy that was stopped goes on
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-from vectorkit.types import CollectionSpec, Record
+from vectorkit.types import Batch, CollectionSpec, Record
 
-__all__ = ["Contents", "Source"]
+__all__ = ["MAX_BATCH", "Contents", "Source", "Target", "Writing"]
+
+MAX_BATCH: Final = 1000
+"""The most records that are written at once: Chroma reads pages of 1,000 to 2,000 fastest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class Contents:
         foreign: Whether others than this library made it.
         remarks: What is not as this library would have made it, a sentence each, for people (a metric by squared
             distance, an embedder whose identity is not stored).
+        identity: What tells this very collection from another one of its name, also to another process; `""`: nothing
+            but the name and where it is.
     """
 
     name: str
@@ -32,6 +37,7 @@ class Contents:
     count: int
     foreign: bool = False
     remarks: tuple[str, ...] = ()
+    identity: str = ""
 
 
 class Source(Protocol):
@@ -75,4 +81,68 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release what was opened to read it."""
+        ...
+
+
+class Target(Source, Protocol):
+    """Something that collections can be copied into."""
+
+    def begin(self, spec: CollectionSpec, origin: str) -> "Writing | None":
+        """Make a collection to be filled, or go on with one that an earlier copy began.
+
+        That a copy has begun and is not finished is kept in the target itself, where another process sees it, also
+        after this one was killed.
+
+        Args:
+            spec: What the collection is; where it is there already, empty or not, its index is its own.
+            origin: What is copied, so that a copy is gone on with by a copy of the same thing only. For people, too.
+
+        Returns:
+            Where to write; None if a collection of that name is there, and what it holds is not of an unfinished copy.
+
+        Raises:
+            CollectionMismatchError: It is there with another metric, dimension, embedder or language.
+            CollectionExistsError: It is there, half-filled by a copy of another origin.
+            UnsupportedError: The target cannot hold such a collection.
+            BackendError: Another copy is writing to it.
+        """
+        ...
+
+
+class Writing(Protocol):
+    """A collection that is being filled, in ascending order of id."""
+
+    @property
+    def last(self) -> str | None:
+        """The id after which to go on: all records up to it are written, for good; None: begin at the beginning.
+
+        Where a process may die in the middle of a write, that is not the greatest id of those written, and some
+        records after it are given to `write` again.
+        """
+        ...
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the target does differently from the spec, a sentence each (an index that it does not have)."""
+        ...
+
+    def count(self) -> int:
+        """Return how many records were written, by earlier runs too."""
+        ...
+
+    def write(self, batch: Batch) -> None:
+        """Write records whose ids are greater than `last` and than all given before; for good, once it returns.
+
+        Args:
+            batch: At most `MAX_BATCH` records, as of `VectorBackend.add`, in ascending order of id; those that are
+                written already are passed over.
+        """
+        ...
+
+    def finish(self) -> None:
+        """Build the indexes, and note that the collection is whole. If it fails, the copy can be gone on with."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the collection; if it is not finished, it stays an unfinished copy. Again: does nothing."""
         ...

@@ -1,12 +1,15 @@
-"""A store as a source of collections."""
+"""A store as a source of collections, and as the target of a copy."""
 
 from collections.abc import Iterator
 
-from vectorkit.protocol import VectorBackend
+from vectorkit.errors import CollectionMismatchError, CollectionNotFoundError
+from vectorkit.protocol import ForeignCollections, VectorBackend
+from vectorkit.transfer.filling import Filling, begin, is_note, note_name, unfinished
 from vectorkit.transfer.sources import Contents
-from vectorkit.types import CollectionInfo, Record
+from vectorkit.types import CollectionInfo, CollectionSpec, Record
+from vectorkit.validation import allowed_name
 
-__all__ = ["StoreSource"]
+__all__ = ["StoreSource", "StoreTarget"]
 
 
 class StoreSource:
@@ -28,26 +31,72 @@ class StoreSource:
 
     def contents(self) -> list[Contents]:
         """See `Source.contents`."""
-        return [self._content(info) for info in self.backend.list_collections()]
+        found = self.backend.list_collections()
+        names = {info.name for info in found}
+        ours = [self._content(info, noted=note_name(info.name) in names) for info in found if not is_note(info)]
+        return sorted([*ours, *self._foreign()], key=lambda each: each.name)
 
     def content(self, name: str) -> Contents:
         """See `Source.content`."""
-        return self._content(self.backend.open_collection(name))
+        found = self._info(name)
+        return found if isinstance(found, Contents) else self._content(found)
 
     def read(self, name: str, *, after: str | None = None, batch_size: int = 1000) -> Iterator[list[Record]]:
         """See `Source.read`."""
-        info = self.backend.open_collection(name)
-        for batch in self.backend.scan(info, batch_size=batch_size, include_embeddings=True):
-            later = batch if after is None else [record for record in batch if record.id > after]
-            if later:
-                yield later
+        info = self._info(name)
+        if isinstance(info, Contents):
+            assert isinstance(self.backend, ForeignCollections), "no other store has them"
+            yield from self.backend.scan_foreign(name, after=after, batch_size=batch_size)
+            return
+        yield from self.backend.scan(info, after=after, batch_size=batch_size, include_embeddings=True)
 
     def get(self, name: str, ids: list[str]) -> list[Record]:
         """See `Source.get`."""
-        return self.backend.get(self.backend.open_collection(name), ids=ids, include_embeddings=True)
+        info = self._info(name)
+        if isinstance(info, Contents):
+            assert isinstance(self.backend, ForeignCollections), "no other store has them"
+            return self.backend.get_foreign(name, ids)
+        return self.backend.get(info, ids=ids, include_embeddings=True)
 
     def close(self) -> None:
         """See `Source.close`."""
 
-    def _content(self, info: CollectionInfo) -> Contents:
-        return Contents(info.name, info.spec, self.backend.count(info))
+    def _info(self, name: str) -> CollectionInfo | Contents:
+        """A collection of ours, or one that others made."""
+        try:
+            return self.backend.open_collection(name)
+        except (CollectionNotFoundError, CollectionMismatchError):
+            for content in self._foreign():
+                if content.name == name:
+                    return content
+            raise
+
+    def _foreign(self) -> list[Contents]:
+        if not isinstance(self.backend, ForeignCollections):
+            return []
+        return [
+            Contents(
+                each.name,
+                None
+                if each.dimension is None
+                else CollectionSpec(allowed_name(each.name), each.metric, each.dimension),
+                each.count,
+                foreign=True,
+                remarks=each.remarks,
+                identity=each.identity,
+            )
+            for each in self.backend.foreign_collections()
+        ]
+
+    def _content(self, info: CollectionInfo, *, noted: bool = True) -> Contents:
+        origin = unfinished(self.backend, info) if noted else None
+        remarks = () if origin is None else (f"it is an unfinished copy of {origin}",)
+        return Contents(info.name, info.spec, self.backend.count(info), remarks=remarks, identity=info.generation)
+
+
+class StoreTarget(StoreSource):
+    """A store that collections are copied into; arguments as of `StoreSource`."""
+
+    def begin(self, spec: CollectionSpec, origin: str) -> Filling | None:
+        """See `Target.begin`."""
+        return begin(self.backend, spec, origin, f"collection {spec.name!r} of {self.label}")

@@ -16,6 +16,7 @@ __all__ = [
     "IgnoresTheOffset",
     "LosesLongListsOfIds",
     "OrdersIdsByLocale",
+    "ScanBeginsWithTheIdItself",
     "ScanLosesTheLastPage",
     "ScansByOffset",
 ]
@@ -106,6 +107,15 @@ class ScansByOffset(FaultyBackend):
         while page := self.get(collection, limit=batch_size, offset=at, **options):
             yield page
             at += batch_size
+
+
+class ScanBeginsWithTheIdItself(FaultyBackend):
+    """4.3 Begins with the record after which it is to begin, as `>=` does where `>` is meant."""
+
+    def scan(self, collection: CollectionInfo, *, after: str | None = None, **options: Any) -> Iterator[list[Record]]:
+        if after is not None:
+            yield super().get(collection, ids=[after], where=options.get("where"))
+        yield from super().scan(collection, after=after, **options)
 
 
 class ScanLosesTheLastPage(FaultyBackend):

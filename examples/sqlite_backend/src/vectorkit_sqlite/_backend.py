@@ -140,11 +140,11 @@ class SqliteBackend:
         collection: CollectionInfo,
         *,
         where: Filter | None = None,
+        after: str | None = None,
         batch_size: int = 1000,
         include_embeddings: bool = False,
     ) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`. Between pages nothing is held open."""
-        after: str | None = None
         while True:
             with self._transaction("DEFERRED") as connection:
                 page = _reading.page(

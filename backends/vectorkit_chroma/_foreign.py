@@ -1,0 +1,91 @@
+"""Collections that others made: with a client of chromadb, LangChain, LlamaIndex. Read as they are, and never written.
+
+chromadb's own checks hold for them instead of the contract: names have up to 512 characters with dots, metadata is flat
+(LlamaIndex keeps a node in it as a text of JSON), the space is mostly the default, squared l2.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from vectorkit.errors import CollectionNotFoundError
+from vectorkit.types import ForeignCollection, Metric, Record
+from vectorkit_chroma._catalog import every, is_ours
+from vectorkit_chroma._client import Connection, RawCollection
+from vectorkit_chroma._errors import mapped
+from vectorkit_chroma._found import chunks
+from vectorkit_chroma._replace import is_marked
+
+__all__ = ["foreign_collections", "get", "scan"]
+
+_METRICS: Final[dict[str, Metric]] = {"l2": "l2", "cosine": "cosine", "ip": "ip"}
+_EVERYTHING: Final = ["documents", "metadatas", "embeddings"]
+
+
+def foreign_collections(connection: Connection) -> list[ForeignCollection]:
+    """See `ForeignCollections.foreign_collections`."""
+    with mapped("listing", f"the collections of {connection.place}"):
+        return sorted(map(_described, _found(connection)), key=lambda each: each.name)
+
+
+def scan(connection: Connection, name: str, after: str | None, batch_size: int) -> Iterator[list[Record]]:
+    """See `ForeignCollections.scan_foreign`."""
+    place = f"collection {name!r} of {connection.place}"
+    with mapped("reading", place):
+        raw = _named(connection, name)
+        ids: list[str] = raw.get(include=[])["ids"]
+    for page in chunks(sorted(id for id in ids if after is None or id > after), batch_size):
+        with mapped("reading", place):
+            records = _records(raw, list(page))
+        yield records
+
+
+def get(connection: Connection, name: str, ids: list[str]) -> list[Record]:
+    """See `ForeignCollections.get_foreign`."""
+    with mapped("reading", f"collection {name!r} of {connection.place}"):
+        raw = _named(connection, name)
+        found = {record.id: record for page in chunks(ids, 1000) for record in _records(raw, list(page))}
+    return [found[id] for id in ids if id in found]
+
+
+def _found(connection: Connection) -> list[RawCollection]:
+    return [raw for raw in every(connection.client) if not is_ours(raw) and not is_marked(raw)]
+
+
+def _named(connection: Connection, name: str) -> RawCollection:
+    for raw in _found(connection):
+        if raw.name == name:
+            return raw
+    raise CollectionNotFoundError(f"there is no collection {name!r} of others in {connection.place}")
+
+
+def _described(raw: RawCollection) -> ForeignCollection:
+    configuration: Mapping[str, Any] = raw.configuration_json
+    index: Mapping[str, Any] = configuration.get("hnsw") or configuration.get("spann") or {}
+    space: str = index.get("space", "l2")
+    vectors = raw.get(limit=1, include=["embeddings"])["embeddings"]
+    remarks = ["it was not made by vectorkit, so no identity of an embedder is stored with it"]
+    if function := configuration.get("embedding_function"):
+        remarks.append(f"its texts were embedded by Chroma's embedding function {function.get('name')!r}")
+    if space == "l2":
+        remarks.append("Chroma's distances in it are squared l2, here they are l2: other numbers in the same order")
+    return ForeignCollection(
+        name=raw.name,
+        metric=_METRICS[space],
+        dimension=len(vectors[0]) if len(vectors) else None,
+        count=raw.count(),
+        identity=str(raw.id),
+        remarks=tuple(remarks),
+    )
+
+
+def _records(raw: RawCollection, ids: list[str]) -> list[Record]:
+    """The records of those of the ids that are there, in that order."""
+    result = raw.get(ids=ids, include=_EVERYTHING)
+    found: dict[str, Record] = {}
+    columns = (result["ids"], result["documents"], result["metadatas"], result["embeddings"])
+    for id, document, metadata, vector in zip(*columns, strict=True):
+        embedding = None if vector is None else np.asarray(vector, dtype=np.float32)
+        found[id] = Record(id, document, embedding, dict(metadata or {}))
+    return [found[id] for id in ids if id in found]

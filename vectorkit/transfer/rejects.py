@@ -1,0 +1,124 @@
+"""Records that a target cannot hold: which, why, and the file that they are put aside in."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vectorkit.errors import DimensionMismatchError, InvalidArgumentError, InvalidVectorError
+from vectorkit.intake import Intake
+from vectorkit.types import Batch, CollectionSpec, Record
+from vectorkit.vectors import as_vectors
+
+__all__ = ["Rejects", "as_batch", "sound"]
+
+
+class Rejects:
+    """A JSON-lines file of records that were passed over.
+
+    A line holds `collection`, `id`, `error`, and the record as it was found: `document`, `metadata`, `embedding`.
+    What an earlier run wrote stays, and no record is written twice.
+
+    Args:
+        path: The file; made when the first record comes.
+
+    Raises:
+        InvalidArgumentError: The file is there and holds something else, or cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: set[tuple[str, str]] = set()
+        try:
+            self._resume()
+        except OSError as error:
+            raise InvalidArgumentError(f"{path} cannot be written: {error.strerror}; name another file") from error
+
+    def put(self, collection: str, record: Record, error: str) -> None:
+        """Put a record aside; it is in the file when this returns."""
+        if (collection, record.id) in self._seen:
+            return
+        vector: Any = None if record.embedding is None else np.asarray(record.embedding).tolist()
+        line = {
+            "collection": collection,
+            "id": record.id,
+            "error": error,
+            "document": record.document,
+            "metadata": record.metadata,
+            "embedding": vector,
+        }
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, default=repr) + "\n")  # ASCII, so that lone surrogates can be written
+        except OSError as failure:
+            raise InvalidArgumentError(
+                f"{self.path} cannot be written: {failure.strerror}; name another file, and run the copy again"
+            ) from failure
+        self._seen.add((collection, record.id))
+
+    def count(self, collection: str) -> int:
+        """How many records of a collection are in the file."""
+        return sum(name == collection for name, _ in self._seen)
+
+    def _resume(self) -> None:
+        """Take up what an earlier run wrote, but for a last line that it died in."""
+        if not self.path.exists():
+            self.path.touch()
+            self.path.unlink()
+            return
+        text = self.path.read_bytes()
+        whole = text[: text.rfind(b"\n") + 1]
+        for line in whole.splitlines():
+            try:
+                found = json.loads(line)
+                self._seen.add((found["collection"], found["id"]))
+            except (ValueError, KeyError, TypeError):
+                raise InvalidArgumentError(
+                    f"{self.path} is there, and is no file of records that a copy has passed over; name another one"
+                ) from None
+        if whole != text:
+            self.path.write_bytes(whole)
+
+
+def as_batch(records: Sequence[Record], spec: CollectionSpec) -> Batch:
+    """The records as what a backend writes.
+
+    Raises:
+        InvalidArgumentError: Or one of its subclasses: one of them breaks rules 2.1 to 2.8; the message names it.
+    """
+    checked = Intake(spec, None).checked(records)
+    ids = [record.id for record in checked]
+    vectors: list[Any] = [record.embedding for record in checked]
+    for id, vector in zip(ids, vectors, strict=True):
+        if vector is None:
+            raise InvalidVectorError(f"record {id!r} has no embedding, and every record of a collection has one")
+        if len(vector) != spec.dimension:
+            raise DimensionMismatchError(
+                f"the embedding of record {id!r} has {len(vector):,} dimensions, the collection {spec.dimension:,}"
+            )
+    array = as_vectors(
+        np.asarray(vectors), spec.dimension, spec.metric, lambda row: f"the embedding of record {ids[row]!r}"
+    )
+    return Batch(ids, [record.document for record in checked], array, [record.metadata for record in checked])
+
+
+def sound(
+    records: Sequence[Record], spec: CollectionSpec
+) -> tuple[Batch | None, list[tuple[Record, InvalidArgumentError]]]:
+    """Those of the records that a collection can hold, and the others, each with why not."""
+    try:
+        return as_batch(records, spec), []
+    except InvalidArgumentError:
+        pass  # one by one, to find which
+    good: list[Record] = []
+    bad: list[tuple[Record, InvalidArgumentError]] = []
+    for record in records:
+        try:
+            as_batch([record], spec)
+        except InvalidArgumentError as error:
+            bad.append((record, error))
+        else:
+            good.append(record)
+    return (as_batch(good, spec) if good else None), bad
