@@ -12,7 +12,7 @@ from rich.table import Table
 
 from vectorkit.cli._common import err, out, progress_bar
 from vectorkit.cli._search import Mode
-from vectorkit.cli._shown import AsJson, Url, check_there, excerpt, filter_of
+from vectorkit.cli._shown import AsJson, check_there, excerpt, filter_of
 from vectorkit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ _SENTENCES: Final = 5
 
 
 def compare(
-    first: Url,
-    second: Url,
+    first: Annotated[str, typer.Argument(metavar="A", help="The URL of a store.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The URL of another.")],
     queries: Annotated[
         Path,
         typer.Option(
