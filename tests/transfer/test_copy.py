@@ -391,3 +391,18 @@ def test_a_source_that_changes_meanwhile_is_no_copy(stores: Open) -> None:
         vk.copy(source, target, progress=write)
     target.drop_collection("docs")
     assert vk.copy(source, target).collections[0].count == 61
+
+
+def test_copies_into_two_targets_at_once_do_not_hinder_each_other(stores: Open) -> None:
+    source, targets = stores("memory"), [stores("postgres"), stores("postgres")]
+    source.create_collection("docs", dimension=5).upsert(records=records())
+    inner: list[vk.CopyReport] = []
+
+    def other(_: vk.CopyProgress) -> None:
+        if not inner:
+            inner.append(vk.copy(source, targets[1]))
+
+    vk.copy(source, targets[0], progress=other)
+    infos = [target.backend.open_collection("docs") for target in targets]
+    assert infos[0].generation == infos[1].generation, "both databases call it the same"
+    assert [target.get_collection("docs").count() for target in targets] == [60, 60]
