@@ -261,6 +261,23 @@ def test_an_unfinished_copy_is_gone_on_with_by_the_same_copy_and_by_no_other(sto
     assert [info.name for info in target.list_collections()] == ["docs"]
 
 
+def test_an_unfinished_copy_of_a_collection_that_looks_the_same_is_not_gone_on_with(stores: Open) -> None:
+    sources, target = [stores("postgres"), stores("postgres")], stores("postgres")
+    for number, source in enumerate(sources):
+        vectors = np.random.default_rng(number).normal(size=(2500, 3))
+        source.create_collection("docs", dimension=3).upsert(ids=[f"{n:05}" for n in range(2500)], embeddings=vectors)
+
+    def stop(progress: vk.CopyProgress) -> None:
+        if progress.done >= 2000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        vk.copy(sources[0], target, progress=stop)
+    with pytest.raises(vk.CollectionExistsError, match="half-filled by a copy of something else"):
+        vk.copy(sources[1], target)
+    assert vk.copy(sources[0], target).collections[0].written == 500
+
+
 def test_an_unfinished_copy_can_be_given_up_by_dropping_it(stores: Open) -> None:
     source, target = stores("memory"), stores("chroma")
     for name in ("docs", "others"):
