@@ -261,6 +261,23 @@ def test_an_unfinished_copy_is_gone_on_with_by_the_same_copy_and_by_no_other(sto
     assert [info.name for info in target.list_collections()] == ["docs"]
 
 
+def test_an_unfinished_copy_of_a_collection_that_looks_the_same_is_not_gone_on_with(stores: Open) -> None:
+    sources, target = [stores("postgres"), stores("postgres")], stores("postgres")
+    for number, source in enumerate(sources):
+        vectors = np.random.default_rng(number).normal(size=(2500, 3))
+        source.create_collection("docs", dimension=3).upsert(ids=[f"{n:05}" for n in range(2500)], embeddings=vectors)
+
+    def stop(progress: vk.CopyProgress) -> None:
+        if progress.done >= 2000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        vk.copy(sources[0], target, progress=stop)
+    with pytest.raises(vk.CollectionExistsError, match="half-filled by a copy of something else"):
+        vk.copy(sources[1], target)
+    assert vk.copy(sources[0], target).collections[0].written == 500
+
+
 def test_an_unfinished_copy_can_be_given_up_by_dropping_it(stores: Open) -> None:
     source, target = stores("memory"), stores("chroma")
     for name in ("docs", "others"):
@@ -391,3 +408,18 @@ def test_a_source_that_changes_meanwhile_is_no_copy(stores: Open) -> None:
         vk.copy(source, target, progress=write)
     target.drop_collection("docs")
     assert vk.copy(source, target).collections[0].count == 61
+
+
+def test_copies_into_two_targets_at_once_do_not_hinder_each_other(stores: Open) -> None:
+    source, targets = stores("memory"), [stores("postgres"), stores("postgres")]
+    source.create_collection("docs", dimension=5).upsert(records=records())
+    inner: list[vk.CopyReport] = []
+
+    def other(_: vk.CopyProgress) -> None:
+        if not inner:
+            inner.append(vk.copy(source, targets[1]))
+
+    vk.copy(source, targets[0], progress=other)
+    infos = [target.backend.open_collection("docs") for target in targets]
+    assert infos[0].generation == infos[1].generation, "both databases call it the same"
+    assert [target.get_collection("docs").count() for target in targets] == [60, 60]

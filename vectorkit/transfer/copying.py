@@ -140,7 +140,9 @@ def copy(
         found = left.contents() if wanted is None else [left.content(name) for name in dict.fromkeys(wanted)]
         if not found:
             raise CollectionNotFoundError(f"{left.label} holds no collection, so there is nothing to copy")
-        run = _Run(left, right, rejects, progress or _silent)
+        # Of an object only its type is the same in the process that goes on with this copy.
+        place = left.label if isinstance(source, str) else type(source).__name__
+        run = _Run(left, place, right, rejects, progress or _silent)
         renamed = _renamed(found, names or {})
         return CopyReport(left.label, right.label, tuple(run.copy(each, renamed[each.name]) for each in found))
 
@@ -149,9 +151,15 @@ class _Run:
     """One call of `copy`."""
 
     def __init__(
-        self, source: Source, target: Target, rejects: Rejects | None, progress: Callable[[CopyProgress], object]
+        self,
+        source: Source,
+        place: str,
+        target: Target,
+        rejects: Rejects | None,
+        progress: Callable[[CopyProgress], object],
     ) -> None:
         self._source = source
+        self._place = place
         self._target = target
         self._rejects = rejects
         self._progress = progress
@@ -164,7 +172,8 @@ class _Run:
             return Copied(content.name, name, 0, 0, 0, 0.0, (*content.remarks, remark))
         spec = replace(content.spec, name=name)
         written, remarks = 0, content.remarks
-        writing = self._target.begin(spec, f"{content.name!r} ({content.identity or self._source.label})")
+        identity = f" ({content.identity})" if content.identity else ""
+        writing = self._target.begin(spec, f"{content.name!r} of {self._place}{identity}")
         if writing is None:
             self._compare(content, spec)
             count = self._target.content(name).count
@@ -183,6 +192,8 @@ class _Run:
         """Write what is not there yet, and return how many records that were."""
         written = 0
         before = 0 if writing.last is None else writing.count()
+        if writing.last is not None:
+            self._check_last(content, spec, writing.last)
         self._progress(CopyProgress(content.name, before, content.count))
         with reading_ahead(self._source.read(content.name, after=writing.last, batch_size=MAX_BATCH)) as batches:
             for records in batches:
@@ -191,6 +202,19 @@ class _Run:
                     written += len(batch)
                 self._progress(CopyProgress(content.name, min(before + written, content.count), content.count))
         return written
+
+    def _check_last(self, content: Contents, spec: CollectionSpec, id: str) -> None:
+        """Raise if the record after which to go on is another one in the source: then it is another source."""
+        found = Differences()
+        ours, theirs = self._source.get(content.name, [id]), self._target.get(spec.name, [id])
+        if len(ours) == len(theirs):
+            compare_records(ours, theirs, found)
+        if len(ours) != len(theirs) or found.first:
+            raise CollectionExistsError(
+                f"collection {spec.name!r} of {self._target.label} is half-filled by a copy of something else, or of "
+                f"what {content.name!r} of {self._source.label} was before it was changed: its record {id!r} is "
+                "another one; drop it to copy anew, or copy under another name"
+            )
 
     def _sound(self, content: Contents, records: Sequence[Record], spec: CollectionSpec) -> Batch | None:
         """What can be written of the records; the others are put aside."""

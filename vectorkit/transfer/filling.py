@@ -12,8 +12,10 @@ step can be the last one before the process dies:
 """
 
 import hashlib
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
+from uuid import uuid4
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from vectorkit.errors import (
     CollectionExistsError,
     CollectionMismatchError,
     CollectionNotFoundError,
+    DuplicateIdError,
     UnsupportedError,
 )
 from vectorkit.indexes import HNSW, index_text, read_index
@@ -49,14 +52,18 @@ def begin(backend: VectorBackend, spec: CollectionSpec, origin: str, what: str) 
     except CollectionNotFoundError:
         info = _created(backend, spec)
     _check(info.spec, spec, what)
-    lock = TargetLock(info.generation, what)
-    try:
+    note = _noted(backend, info)
+    if note is None and not backend.count(info):
+        _note(backend, info, spec, origin)
         note = _noted(backend, info)
-        if note is None:
-            if backend.count(info):
-                lock.release()
-                return None
-            note = _note(backend, info, spec, origin)
+    if note is None:
+        return None
+    # Not by the generation: two databases may number their collections alike.
+    lock = TargetLock(str(note["token"]), what)
+    try:
+        if _noted(backend, info) != note:  # the copy that wrote it has just been finished
+            lock.release()
+            return None
         if note["origin"] != origin:
             raise CollectionExistsError(
                 f"{what} is half-filled by an unfinished copy of {note['origin']}; finish that one by running it "
@@ -192,11 +199,12 @@ def _noted(backend: VectorBackend, info: CollectionInfo) -> Metadata | None:
     return found[0].metadata if found and found[0].metadata["generation"] == info.generation else None
 
 
-def _note(backend: VectorBackend, info: CollectionInfo, spec: CollectionSpec, origin: str) -> Metadata:
-    """Note that the collection is being filled."""
+def _note(backend: VectorBackend, info: CollectionInfo, spec: CollectionSpec, origin: str) -> None:
+    """Note that the collection is being filled; if another process does so at the same time, the note is that one's."""
     note: Metadata = {
         "origin": origin,
         "generation": info.generation,
+        "token": str(uuid4()),
         "index": index_text(info.spec.index),
         "text_index": spec.text_index,
     }
@@ -205,5 +213,7 @@ def _note(backend: VectorBackend, info: CollectionInfo, spec: CollectionSpec, or
         place = backend.create_collection(beside)
     except CollectionExistsError:
         place = backend.open_collection(beside.name)
-    backend.upsert(place, [Batch([_ID], [None], np.ones((1, 1), dtype=np.float32), [note])])
-    return note
+        if (stale := backend.get(place, ids=[_ID])) and stale[0].metadata["generation"] != info.generation:
+            backend.delete(place, ids=[_ID])
+    with suppress(DuplicateIdError):
+        backend.add(place, [Batch([_ID], [None], np.ones((1, 1), dtype=np.float32), [note])])
