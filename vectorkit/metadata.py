@@ -7,7 +7,7 @@ from typing import Final
 from vectorkit._narrow import is_dict, is_list, is_mapping, is_scalar
 from vectorkit.errors import InvalidArgumentError, InvalidMetadataError
 from vectorkit.types import Json, Metadata
-from vectorkit.validation import check_text, plain_text, short
+from vectorkit.validation import check_text, is_plain_ascii, plain_text, short
 
 __all__ = ["as_metadata", "check_metadata_key"]
 
@@ -51,11 +51,14 @@ def as_metadata(value: object, record_id: str) -> Metadata:
     """
     if value is None:
         return {}
-    where = f"record {short(record_id)}"
     if not is_mapping(value):
-        raise InvalidMetadataError(f"the metadata of {where} is a dict or None, not {type(value).__name__}")
+        raise InvalidMetadataError(
+            f"the metadata of record {short(record_id)} is a dict or None, not {type(value).__name__}"
+        )
     if len(value) > _MAX_KEYS:
-        raise InvalidMetadataError(f"the metadata of {where} has {len(value):,} keys; at most {_MAX_KEYS} are taken")
+        raise InvalidMetadataError(
+            f"the metadata of record {short(record_id)} has {len(value):,} keys; at most {_MAX_KEYS} are taken"
+        )
     cleaner = _MetadataCleaner()
     cleaned: Metadata = {}
     for key, item in value.items():
@@ -63,7 +66,7 @@ def as_metadata(value: object, record_id: str) -> Metadata:
             name = _check_plain_key(key) if type(key) is str else check_metadata_key(key)
             cleaned[name] = cleaner.clean(item, 0)
         except InvalidMetadataError as error:
-            raise InvalidMetadataError(f"metadata of {where}, key {short(key)}: {error}") from None
+            raise InvalidMetadataError(f"metadata of record {short(record_id)}, key {short(key)}: {error}") from None
     return cleaned
 
 
@@ -115,7 +118,7 @@ def _check_nesting(nesting: int) -> None:
 
 
 def _clean_string(value: str) -> str:
-    if type(value) is str and value.isascii() and "\0" not in value:
+    if is_plain_ascii(value):
         return value
     try:
         check_text(value, "str")

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeGuard, TypeVar
 
 from vectorkit._narrow import is_iterable, is_mapping
 from vectorkit.errors import (
@@ -38,6 +38,7 @@ __all__ = [
     "check_share",
     "check_text",
     "check_unique",
+    "is_plain_ascii",
     "not_stored",
     "plain_text",
     "short",
@@ -184,6 +185,8 @@ def check_id(value: object) -> str:
         raise InvalidIdError(f"an id is a str, not {short(value)} ({type(value).__name__}); convert it with str()")
     if not 1 <= len(value) <= _MAX_ID:
         raise InvalidIdError(f"an id has 1 to {_MAX_ID} characters, not {len(value):,}: {short(value)}")
+    if is_plain_ascii(value):
+        return value
     try:
         check_text(value, f"the id {short(value)}")
     except InvalidArgumentError as error:
@@ -230,8 +233,8 @@ def not_stored(ids: Collection[str]) -> RecordNotFoundError:
 
 def check_document(value: object, record_id: str) -> str | None:
     """Return `value` if it is a document by rules 2.4 and 2.6, or raise `InvalidArgumentError`."""
-    if value is None:
-        return None
+    if value is None or is_plain_ascii(value):
+        return value
     if not isinstance(value, str):
         raise InvalidArgumentError(
             f"the document of record {short(record_id)} is a str or None, not {type(value).__name__}"
@@ -242,6 +245,11 @@ def check_document(value: object, record_id: str) -> str | None:
 
 def _first_ten(ids: Iterable[str]) -> str:
     return ", ".join(short(id) for id in sorted(ids)[:10])
+
+
+def is_plain_ascii(value: object) -> TypeGuard[str]:
+    """Whether a value is a text that needs no further look, as most are."""
+    return type(value) is str and value.isascii() and "\0" not in value
 
 
 def plain_text(value: str) -> str:

@@ -16,7 +16,7 @@ from measuring import Figure, clustered, seconds, texts
 import vectorkit as vk
 from vectorkit_chroma import ChromaBackend
 
-COUNT = 12_000
+COUNT = 20_000
 DIMENSION = 384
 PAGE = 2000
 SMALL, LARGE = 20_000, 100_000
