@@ -1,6 +1,7 @@
 """The methods of `Collection` that concern its vector index."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
@@ -16,10 +17,29 @@ from vectorkit.indexes import (
 )
 from vectorkit.intake import Intake
 from vectorkit.protocol import Embedder, IndexedBackend, VectorBackend
-from vectorkit.types import CollectionInfo, FloatArray, Ranking
+from vectorkit.types import CollectionInfo, CollectionSpec, FloatArray, Ranking
 from vectorkit.validation import check_between
 
-__all__ = ["IndexMethods"]
+__all__ = ["IndexMethods", "create_with_an_index"]
+
+
+def create_with_an_index(backend: VectorBackend, spec: CollectionSpec) -> CollectionInfo:
+    """Create a collection with the index that is wanted or, where the store lacks that, the best that it has.
+
+    An index changes no exact result, so what came from another store may have another one here.
+
+    Raises:
+        UnsupportedError: The store cannot hold such a collection, whatever the index.
+        CollectionExistsError: The name is taken.
+    """
+    error: UnsupportedError | None = None
+    for index in dict.fromkeys((spec.index, HNSW(), None)):
+        try:
+            return backend.create_collection(replace(spec, index=index))
+        except UnsupportedError as unsupported:
+            error = error or unsupported
+    assert error is not None
+    raise error
 
 
 class IndexMethods:

@@ -9,14 +9,14 @@ from vectorkit.errors import InvalidArgumentError, InvalidMetadataError
 from vectorkit.types import Json, Metadata
 from vectorkit.validation import check_text, is_plain_ascii, plain_text, short
 
-__all__ = ["as_metadata", "check_metadata_key"]
+__all__ = ["INT64", "MAX_ELEMENTS", "MAX_KEYS", "MAX_NESTING", "as_metadata", "check_metadata_key"]
 
 _RESERVED_PREFIXES: Final = ("$", "#", "_vk", "chroma:")
 _MAX_KEY: Final = 256
-_MAX_KEYS: Final = 256
-_MAX_ELEMENTS: Final = 1000
-_MAX_NESTING: Final = 32
-_INT64: Final = 2**63
+MAX_KEYS: Final = 256
+MAX_ELEMENTS: Final = 1000
+MAX_NESTING: Final = 32
+INT64: Final = 2**63
 _PYTHON_TYPES: Final = frozenset((str, int, float, bool, list, dict, type(None)))
 
 
@@ -55,9 +55,9 @@ def as_metadata(value: object, record_id: str) -> Metadata:
         raise InvalidMetadataError(
             f"the metadata of record {short(record_id)} is a dict or None, not {type(value).__name__}"
         )
-    if len(value) > _MAX_KEYS:
+    if len(value) > MAX_KEYS:
         raise InvalidMetadataError(
-            f"the metadata of record {short(record_id)} has {len(value):,} keys; at most {_MAX_KEYS} are taken"
+            f"the metadata of record {short(record_id)} has {len(value):,} keys; at most {MAX_KEYS} are taken"
         )
     cleaner = _MetadataCleaner()
     cleaned: Metadata = {}
@@ -84,7 +84,7 @@ class _MetadataCleaner:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int):
-            if not -_INT64 <= value < _INT64:
+            if not -INT64 <= value < INT64:
                 raise InvalidMetadataError("int beyond 64 bits; store it as a str")
             return int(value)
         if isinstance(value, float):
@@ -94,8 +94,8 @@ class _MetadataCleaner:
         if is_list(value):
             _check_nesting(nesting)
             self._elements += len(value)
-            if self._elements > _MAX_ELEMENTS:
-                raise InvalidMetadataError(f"list: more than {_MAX_ELEMENTS:,} list elements in one record")
+            if self._elements > MAX_ELEMENTS:
+                raise InvalidMetadataError(f"list: more than {MAX_ELEMENTS:,} list elements in one record")
             return [self.clean(item, nesting + 1) for item in value]
         if is_dict(value):
             _check_nesting(nesting)
@@ -113,8 +113,8 @@ class _MetadataCleaner:
 
 
 def _check_nesting(nesting: int) -> None:
-    if nesting >= _MAX_NESTING:
-        raise InvalidMetadataError(f"lists and dicts nested deeper than {_MAX_NESTING} levels")
+    if nesting >= MAX_NESTING:
+        raise InvalidMetadataError(f"lists and dicts nested deeper than {MAX_NESTING} levels")
 
 
 def _clean_string(value: str) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_DIMENSION",
+    "MAX_ID",
     "MetricName",
     "allowed_name",
     "already_stored",
@@ -54,7 +55,7 @@ MAX_DIMENSION: Final = 16_000
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{1,46}[a-zA-Z0-9]", re.ASCII)
 _METRICS: Final[tuple[MetricName, ...]] = ("cosine", "l2", "ip", "dot")
-_MAX_ID: Final = 512
+MAX_ID: Final = 512
 
 
 def check_text(text: str, what: str) -> None:
@@ -183,8 +184,8 @@ def check_id(value: object) -> str:
     """Return `value` if it is a record id by rules 2.1 and 2.6, or raise `InvalidIdError`."""
     if not isinstance(value, str):
         raise InvalidIdError(f"an id is a str, not {short(value)} ({type(value).__name__}); convert it with str()")
-    if not 1 <= len(value) <= _MAX_ID:
-        raise InvalidIdError(f"an id has 1 to {_MAX_ID} characters, not {len(value):,}: {short(value)}")
+    if not 1 <= len(value) <= MAX_ID:
+        raise InvalidIdError(f"an id has 1 to {MAX_ID} characters, not {len(value):,}: {short(value)}")
     if is_plain_ascii(value):
         return value
     try:

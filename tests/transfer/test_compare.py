@@ -113,6 +113,16 @@ def test_another_order_differs_unless_the_distances_are_the_same_within_the_tole
             assert found.queries[0].differences == ("'b' comes before 'a' in B, not in A",)
 
 
+@pytest.mark.parametrize(("one", "other", "agree"), [(-0.0, 0.0, True), (1, 1.0, False), (1, True, False)])
+def test_metadata_is_compared_as_verify_compares_it(one: Any, other: Any, agree: bool) -> None:
+    """2.5 With its types; but the sign of a zero, which PostgreSQL does not keep, is no difference."""
+    stores = (vk.connect("memory:"), vk.connect("memory:"))
+    for store, value in zip(stores, (one, other), strict=True):
+        store.create_collection("docs", dimension=2).add(ids=["a"], embeddings=[[1, 0]], metadatas=[{"x": value}])
+    assert vk.compare(*stores, [vk.Query(vector=[1, 0])]).agrees == agree
+    assert vk.verify(*stores).agrees == agree
+
+
 def test_chroma_and_postgres_agree(postgres_url: str, tmp_path: Path) -> None:
     """6.5 By URL; without a password in what is shown."""
     name = f"compare-{tmp_path.name}"[:40].rstrip("-_")

@@ -1,7 +1,6 @@
 """`vectorkit bench`."""
 
 import json
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from vectorkit.cli._common import err, out, progress_bar
+from vectorkit.cli._common import out, progress_bar
 from vectorkit.cli._shown import AsJson, Url, size_text
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def bench(
     if output is not None:
         plotting.check()
     progress = progress_bar()
-    with connect(url) as store, progress if err.is_terminal else nullcontext():
+    with connect(url) as store, progress:
         task = progress.add_task("", total=None)
 
         def show(what: str, done: int, total: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 from typer.core import TyperGroup
 
 from vectorkit.errors import VectorKitError
@@ -50,6 +50,11 @@ def _show_warning(
     err.print(f"[yellow]warning:[/] {escape(str(message))}", soft_wrap=True)
 
 
-def progress_bar() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=err, transient=True)
+def progress_bar(*ends: ProgressColumn) -> Progress:
+    """A bar on the terminal's error stream, gone when it has ended; nothing where that is no terminal.
+
+    Args:
+        ends: Columns after the numbers; left out, the time that has passed.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *(ends or (TimeElapsedColumn(),)))
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)

@@ -1,7 +1,6 @@
 """`vectorkit compare`."""
 
 import json
-from contextlib import nullcontext
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -10,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from vectorkit.cli._common import err, out, progress_bar
+from vectorkit.cli._common import out, progress_bar
 from vectorkit.cli._search import Mode
 from vectorkit.cli._shown import AsJson, check_there, excerpt, filter_of
 from vectorkit.errors import InvalidArgumentError
@@ -71,7 +70,7 @@ def compare(
         check_there(url)
     asked, condition = read_queries(queries), filter_of(where)
     progress = progress_bar()
-    with progress if err.is_terminal else nullcontext():
+    with progress:
         task = progress.add_task("asking", total=len(asked))
         found = compare_stores(
             first,

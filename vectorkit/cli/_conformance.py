@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vectorkit._narrow import is_dict
-from vectorkit.cli._common import err, out, progress_bar
+from vectorkit.cli._common import out, progress_bar
 from vectorkit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def conformance(
     from vectorkit.testing import report
 
     progress = progress_bar()
-    with progress if err.is_terminal else nullcontext():
+    with progress:
         task = progress.add_task("", total=None)
 
         def show(result: "Result", total: int) -> None:

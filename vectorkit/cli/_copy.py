@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from vectorkit.cli._common import err, out
+from vectorkit.cli._common import out, progress_bar
 from vectorkit.cli._shown import check_there
 from vectorkit.cli._verify import print_verification, renamed
 
@@ -61,9 +60,9 @@ def copy(
     from vectorkit.transfer.verifying import verify as verify_stores
 
     check_there(source)
-    bar = _bar()
+    bar = progress_bar(TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
     names = renamed(collection, target_name)
-    with bar if err.is_terminal else nullcontext():
+    with bar:
         report = copy_stores(
             source, target, collections=collection, names=names, skip_bad=skip_bad, progress=_shown_on(bar)
         )
@@ -80,17 +79,6 @@ def copy(
         if found is not None:
             print_verification(found)
     raise typer.Exit(0 if report.complete and (found is None or found.agrees) else 1)
-
-
-def _bar() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=err, transient=True)
 
 
 def _shown_on(bar: Progress) -> "Callable[[CopyProgress], object]":

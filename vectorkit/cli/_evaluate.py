@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from vectorkit.cli._common import err, out, progress_bar
+from vectorkit.cli._common import out, progress_bar
 
 if TYPE_CHECKING:
     from vectorkit.evaluation import Dataset, Outcome
@@ -47,7 +46,7 @@ def evaluate(
 
     dataset = evaluation.read_dataset(folder)
     progress = progress_bar()
-    with progress if err.is_terminal else nullcontext(), connect(url) as store:
+    with progress, connect(url) as store:
         task = progress.add_task("embedding", total=len(dataset.documents))
 
         def show(what: str, done: int, total: int) -> None:

@@ -1,7 +1,6 @@
 """`vectorkit ingest`."""
 
 import json
-from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.markup import escape
 
-from vectorkit.cli._common import err, out, progress_bar
+from vectorkit.cli._common import out, progress_bar
 from vectorkit.cli._shown import AsJson, CollectionName, Url
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def ingest(
     found = find_files(paths)
     read = partial(read_passages, found.files, text_field=text_field, chunk_size=chunk_size)
     progress = progress_bar()
-    with progress if err.is_terminal else nullcontext():
+    with progress:
         task = progress.add_task("reading", total=None)
         # Reading takes next to no time beside embedding, and a fault in the last line shows before hours of that.
         progress.update(task, total=sum(1 for _ in read()), description=f"passages into {escape(collection)}")

@@ -1,13 +1,12 @@
 """`vectorkit lint`."""
 
 import json
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from vectorkit.cli._common import err, out, progress_bar
+from vectorkit.cli._common import out, progress_bar
 from vectorkit.cli._shown import AsJson, check_there
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def lint(
 
     check_there(source)
     progress = progress_bar()
-    with progress if err.is_terminal else nullcontext():
+    with progress:
         task = progress.add_task("reading", total=None)
 
         def show(name: str, done: int, total: int) -> None:

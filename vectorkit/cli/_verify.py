@@ -1,14 +1,13 @@
 """`vectorkit verify`."""
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from vectorkit.cli._common import err, out, progress_bar
+from vectorkit.cli._common import out, progress_bar
 from vectorkit.cli._shown import AsJson, check_there
 from vectorkit.errors import InvalidArgumentError
 
@@ -65,7 +64,7 @@ def verify(
     for url in (source, target):
         check_there(url)
     progress = progress_bar()
-    with progress if err.is_terminal else nullcontext():
+    with progress:
         task = progress.add_task("comparing", total=None)
 
         def show(what: str, done: int, total: int) -> None:

@@ -7,11 +7,11 @@ from typing import Final, cast
 
 import numpy as np
 
-from vectorkit.errors import CollectionMismatchError, CollectionNotFoundError, UnsupportedError
-from vectorkit.indexes import HNSW
+from vectorkit.errors import CollectionMismatchError, CollectionNotFoundError
+from vectorkit.indexing import create_with_an_index
 from vectorkit.mirror._journal import Entry, Journal, mark_of
 from vectorkit.protocol import TextSearchBackend, VectorBackend
-from vectorkit.types import Batch, CollectionInfo, CollectionSpec, FloatArray, Record
+from vectorkit.types import Batch, CollectionInfo, FloatArray, Record
 
 __all__ = ["Sides", "follow", "twin"]
 
@@ -87,24 +87,14 @@ def _opened(sides: Sides, journal: Journal, info: CollectionInfo) -> CollectionI
     if other is None:
         other = _named(sides.second, info.name)
         if other is None:
-            other = _created(sides.second, info.spec)
+            words = info.spec.text_index and sides.second.capabilities.text_search
+            other = create_with_an_index(sides.second, replace(info.spec, text_index=words))
         else:
             _check_harmless(sides, info, other)
         journal.pair(info.name, mark_of(info), mark_of(other))
     if info.spec.text_index and not other.spec.text_index and sides.second.capabilities.text_search:
         other = cast(TextSearchBackend, sides.second).create_text_index(other)
     return other
-
-
-def _created(backend: VectorBackend, spec: CollectionSpec) -> CollectionInfo:
-    """Create a collection; with an index that the store has, as an index changes no exact result."""
-    spec = replace(spec, text_index=spec.text_index and backend.capabilities.text_search)
-    for index in (spec.index, HNSW()):
-        try:
-            return backend.create_collection(replace(spec, index=index))
-        except UnsupportedError:
-            pass
-    return backend.create_collection(replace(spec, index=None))
 
 
 def _check_harmless(sides: Sides, info: CollectionInfo, other: CollectionInfo) -> None:

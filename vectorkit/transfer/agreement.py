@@ -1,15 +1,15 @@
 """Whether two stores' answers to a query are the same, as far as the contract says what that is (6.4, 6.5, 7.5)."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
+from vectorkit.transfer.records import same_json
 from vectorkit.types import FloatArray, Hit, Metric
 from vectorkit.validation import short
 
-__all__ = ["TOLERANCE", "differences", "overlap", "tolerance"]
+__all__ = ["TOLERANCE", "differences", "overlap", "score_difference", "tolerance"]
 
 TOLERANCE: Final = 1e-6
 """Of distances and scores, relative to the scale of the metric."""
@@ -19,6 +19,12 @@ def overlap(ours: Sequence[Hit], theirs: Sequence[Hit]) -> float:
     """The share of the hits that both have, of those of the longer list; 1 if both are empty."""
     most = max(len(ours), len(theirs))
     return len({hit.id for hit in ours} & {hit.id for hit in theirs}) / most if most else 1.0
+
+
+def score_difference(ours: Sequence[Hit], theirs: Sequence[Hit]) -> float:
+    """The largest difference between the two scores of a hit that both have; 0 if there is none."""
+    scores = {hit.id: hit.score for hit in theirs}
+    return max((abs(hit.score - scores[hit.id]) for hit in ours if hit.id in scores), default=0.0)
 
 
 def differences(
@@ -71,8 +77,7 @@ def _unlike(hit: Hit, other: Hit, allowed: float, names: tuple[str, str]) -> lis
         )
     if hit.document != other.document:
         found.append(f"the document of {short(hit.id)} differs")
-    # As JSON, 1, 1.0 and True differ, which are equal in Python.
-    if json.dumps(hit.metadata, sort_keys=True) != json.dumps(other.metadata, sort_keys=True):
+    if not same_json(hit.metadata, other.metadata):
         found.append(f"the metadata of {short(hit.id)} differs")
     return found
 

@@ -18,7 +18,7 @@ from vectorkit.intake import Intake
 from vectorkit.protocol import Embedder, VectorBackend
 from vectorkit.searching import Mode
 from vectorkit.store import VectorStore, connect
-from vectorkit.transfer.agreement import TOLERANCE, differences, overlap, tolerance
+from vectorkit.transfer.agreement import TOLERANCE, differences, overlap, score_difference, tolerance
 from vectorkit.transfer.comparison import Answer, Comparison, QueryComparison
 from vectorkit.transfer.opening import without_password
 from vectorkit.transfer.queries import Query
@@ -190,13 +190,12 @@ def _compared(
             return tolerance(metric, query, vectors.get(hit.id, query))
         return TOLERANCE * max(1.0, abs(hit.score))
 
-    scores = {hit.id: hit.score for hit in ours}
     return QueryComparison(
         query=label,
         where=given["where"],
         first=answers[0],
         second=answers[1],
         overlap=overlap(ours, theirs),
-        score_difference=max((abs(scores[hit.id] - hit.score) for hit in theirs if hit.id in scores), default=0.0),
+        score_difference=score_difference(ours, theirs),
         differences=tuple(differences(ours, theirs, ("A", "B"), place, allowed)),
     )

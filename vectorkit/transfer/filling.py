@@ -24,9 +24,9 @@ from vectorkit.errors import (
     CollectionMismatchError,
     CollectionNotFoundError,
     DuplicateIdError,
-    UnsupportedError,
 )
-from vectorkit.indexes import HNSW, index_text, read_index
+from vectorkit.indexes import index_text, read_index
+from vectorkit.indexing import create_with_an_index
 from vectorkit.protocol import IndexedBackend, TextSearchBackend, VectorBackend
 from vectorkit.transfer.locking import TargetLock
 from vectorkit.transfer.sources import MAX_BATCH
@@ -156,18 +156,11 @@ def unfinished(backend: VectorBackend, info: CollectionInfo) -> str | None:
 
 
 def _created(backend: VectorBackend, spec: CollectionSpec) -> CollectionInfo:
-    """Make the collection, with the index that is wanted, or else with the best that the store has."""
     late = backend.capabilities.text_search  # then the text index is made at the end, when all documents are there
-    error = None
-    for index in dict.fromkeys((spec.index, HNSW(), None)):
-        try:
-            return backend.create_collection(replace(spec, index=index, text_index=spec.text_index and not late))
-        except CollectionExistsError:  # another process was faster
-            return backend.open_collection(spec.name)
-        except UnsupportedError as unsupported:
-            error = error or unsupported
-    assert error is not None
-    raise error
+    try:
+        return create_with_an_index(backend, replace(spec, text_index=spec.text_index and not late))
+    except CollectionExistsError:  # another process was faster
+        return backend.open_collection(spec.name)
 
 
 def _check(held: CollectionSpec, spec: CollectionSpec, what: str) -> None:

@@ -12,7 +12,7 @@ from vectorkit import filters
 from vectorkit._narrow import is_list
 from vectorkit.filters import Scalar
 from vectorkit.protocol import VectorBackend
-from vectorkit.transfer.agreement import differences, overlap, tolerance
+from vectorkit.transfer.agreement import differences, overlap, score_difference, tolerance
 from vectorkit.transfer.verification import Differences, SearchCheck
 from vectorkit.types import CollectionInfo, FloatArray, Hit, Ranking, Record
 from vectorkit.validation import short
@@ -163,7 +163,7 @@ def _compare_way(
         for text in differences(ours.hits, theirs.hits, ("the source", "the target"), _distance, allowed):
             found.add("search", f"{query.name}{under}: {text}")
         tally.shares.append(overlap(ours.hits, theirs.hits))
-        tally.score_difference = max(tally.score_difference, _largest_score_difference(ours.hits, theirs.hits))
+        tally.score_difference = max(tally.score_difference, score_difference(ours.hits, theirs.hits))
     for query, ours, theirs in zip(queries, *both.map(by_default, sides), strict=True):
         tally.default_shares.append(overlap(ours.hits, theirs.hits))
         if len(ours.hits) != len(theirs.hits):  # 6.1: never fewer because of an index
@@ -175,8 +175,3 @@ def _compare_way(
 def _distance(hit: Hit) -> float:
     assert hit.distance is not None
     return hit.distance
-
-
-def _largest_score_difference(ours: Sequence[Hit], theirs: Sequence[Hit]) -> float:
-    yours = {hit.id: hit.score for hit in theirs}
-    return max((abs(hit.score - yours[hit.id]) for hit in ours if hit.id in yours), default=0.0)

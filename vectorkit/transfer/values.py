@@ -6,17 +6,13 @@ from typing import Final, Literal, TypeAlias
 
 from vectorkit._narrow import is_dict, is_list
 from vectorkit.errors import InvalidMetadataError
-from vectorkit.metadata import check_metadata_key
+from vectorkit.metadata import INT64, MAX_ELEMENTS, MAX_KEYS, MAX_NESTING, check_metadata_key
 from vectorkit.transfer.findings import Findings
 from vectorkit.types import Record
+from vectorkit.validation import MAX_ID
 
 __all__ = ["KeyTypes", "record_problems"]
 
-_INT64: Final = 2**63
-_MAX_KEYS: Final = 256
-_MAX_ELEMENTS: Final = 1000
-_MAX_NESTING: Final = 32
-_MAX_ID: Final = 512
 _MOST_KEYS: Final = 10_000
 """Keys whose types are kept: memory must not grow with records that have each a key of its own."""
 
@@ -27,12 +23,12 @@ _NUMBERS: Final = frozenset({"int", "float"})
 def record_problems(record: Record) -> dict[str, str]:
     """The codes of what is wrong with a record's id, document and metadata, each with a detail."""
     found: dict[str, str] = {}
-    if not 1 <= len(record.id) <= _MAX_ID:
+    if not 1 <= len(record.id) <= MAX_ID:
         found["id"] = ""
     _text(record.id, found)
     if record.document is not None:
         _text(record.document, found)
-    if len(record.metadata) > _MAX_KEYS:
+    if len(record.metadata) > MAX_KEYS:
         found["size"] = ""
     elements = 0
     for key, value in record.metadata.items():
@@ -46,7 +42,7 @@ def record_problems(record: Record) -> dict[str, str]:
         if nested:
             found.setdefault("nested", repr(key))
         elements += _value(value, 0, found)
-    if elements > _MAX_ELEMENTS:
+    if elements > MAX_ELEMENTS:
         found["size"] = ""
     return found
 
@@ -56,12 +52,12 @@ def _value(value: object, nesting: int, found: dict[str, str]) -> int:
     if isinstance(value, str):
         _text(value, found)
     elif isinstance(value, int):
-        if not -_INT64 <= value < _INT64:
+        if not -INT64 <= value < INT64:
             found["integer"] = ""
     elif isinstance(value, float):
         if not math.isfinite(value):
             found["nan"] = ""
-    elif nesting >= _MAX_NESTING and value is not None:
+    elif nesting >= MAX_NESTING and value is not None:
         found["size"] = ""
     elif is_list(value):
         return len(value) + sum(_value(item, nesting + 1, found) for item in value)
