@@ -446,3 +446,16 @@ def test_columns_may_be_called_as_the_statement_calls_its_own(store: VectorStore
                 assert hits[0].metadata == numbers[3]
                 twin = reference(docs).search(query, 4, mode=mode, where=where, **given)
                 assert [hit.id for hit in hits] == [hit.id for hit in twin]
+
+
+def test_deleted_documents_take_no_place_among_the_first(store: VectorStore) -> None:
+    """7.2 Their numbers stand in the words' lists until those are cleared; the best scores are of others."""
+    docs = store.create_collection("docs", dimension=2, text_index=True, language="none", index="none")
+    docs.add(
+        ids=[f"{at:02}" for at in range(40)],
+        documents=["pear pear pear" if at < 3 else f"pear and word{at}" for at in range(40)],
+        embeddings=[[1, at] for at in range(40)],
+    )
+    docs.delete(["00", "01", "02"])
+    assert [hit.id for hit in docs.search("pear", 3, mode="text")] == ["03", "04", "05"]
+    assert found(docs, "pear") == pytest.approx(found(reference(docs), "pear"), abs=1e-9)
