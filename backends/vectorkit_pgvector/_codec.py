@@ -6,7 +6,7 @@ of `array_recv`, and of COPY BINARY, all big-endian (https://www.postgresql.org/
 
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, cast
 
 import numpy as np
@@ -41,9 +41,10 @@ _TEXT_OID: Final = 25
 _LISTS: Final = (20, 701)  # bigint, float8
 _JSONB_OID: Final = 3802
 _JSONB_VERSION: Final = b"\x01"
+_SIZE: Final = struct.Struct(">i")
+_FOUR_FIELDS: Final = b"\x00\x04"
 _NULL: Final = b"\xff\xff\xff\xff"
 _VECTOR_HEADER: Final = 4  # bytes before the numbers
-_encode: Final = json.JSONEncoder(ensure_ascii=False).encode  # made once: `json.dumps` makes one a call for this option
 _decode: Final = json.JSONDecoder().raw_decode
 _LARGE_FLOAT: Final = 1e16  # from here on, `repr` of a float uses an exponent
 
@@ -119,7 +120,7 @@ def _array_header(count: int, oid: int) -> bytes:
 
 
 def _field(content: bytes) -> bytes:
-    return len(content).to_bytes(4) + content
+    return _SIZE.pack(len(content)) + content
 
 
 # --- COPY -------------------------------------------------------------------------------------------------------
@@ -130,15 +131,16 @@ def copy_rows(
 ) -> bytes:
     """Rows of id, document, metadata and embedding as COPY BINARY has them."""
     embeddings = _vector_fields(vectors)
+    size = _SIZE.pack  # fields are not made one by one: half of the time would go into that
     parts: list[bytes | memoryview] = []
     for row, (id, document, metadata) in enumerate(zip(ids, documents, metadatas, strict=True)):
-        parts += (
-            b"\x00\x04",  # four fields
-            _field(id.encode()),
-            _NULL if document is None else _field(document.encode()),
-            _field(_JSONB_VERSION + dump_json(metadata).encode()),
-            embeddings[row : row + 1],
-        )
+        name, jsonb = id.encode(), _JSONB_VERSION + dump_json(metadata).encode()
+        if document is None:
+            parts += (_FOUR_FIELDS, size(len(name)), name, _NULL)
+        else:
+            text = document.encode()
+            parts += (_FOUR_FIELDS, size(len(name)), name, size(len(text)), text)
+        parts += (size(len(jsonb)), jsonb, embeddings[row : row + 1])
     return b"".join(parts)
 
 
@@ -155,7 +157,7 @@ def posting_row(word: str, count: int, numbers: memoryview | bytes = b"", weight
         _field(_array_header(len(each), oid) + bytes(each))
         for each, oid in zip((numbers, weights), _LISTS, strict=True)
     )
-    return b"".join((b"\x00\x04", _field(word.encode()), _field(count.to_bytes(8, signed=True)), *arrays))
+    return b"".join((_FOUR_FIELDS, _field(word.encode()), _field(count.to_bytes(8, signed=True)), *arrays))
 
 
 def number_fields(values: NDArray[np.int64] | NDArray[np.float64]) -> memoryview:
@@ -177,6 +179,26 @@ def dump_json(value: Json) -> str:
     """
     text = _encode(value)
     return _write_out(value) if "e+" in text else text
+
+
+def _encode(value: Json) -> str:
+    return "".join(_chunks(value, 0))
+
+
+def _encoder() -> Callable[[Json, int], Iterable[str]]:
+    """What encodes JSON, made once: `JSONEncoder.encode` makes one a call, which takes as long as using it."""
+    plain = json.JSONEncoder(ensure_ascii=False)
+    make = getattr(json.encoder, "c_make_encoder", None)  # CPython's
+    if make is None:
+        return lambda value, _: plain.iterencode(value)
+    text = json.encoder.encode_basestring
+    encoder: Callable[[Json, int], Iterable[str]] = make(
+        None, plain.default, text, None, plain.key_separator, plain.item_separator, False, False, True
+    )
+    return encoder
+
+
+_chunks: Final = _encoder()
 
 
 def _write_out(value: Json) -> str:
