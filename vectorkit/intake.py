@@ -141,13 +141,19 @@ class Intake:
         Raises:
             InvalidArgumentError: Or one of its subclasses, for the record that breaks the contract.
         """
+        return [Record(*row) for row in zip(*self.columns(records), strict=True)]
+
+    def columns(
+        self, records: Sequence[object]
+    ) -> tuple[list[str], list[str | None], list[Vector | None], list[Metadata]]:
+        """Ids, documents, vectors and metadata of records as `checked` gives them.
+
+        Raises:
+            InvalidArgumentError: Or one of its subclasses, for the record that breaks the contract.
+        """
         ids, documents, embeddings, metadatas = _columns(records)
         names = [check_id(id) for id in ids]
-        texts, metas = self._documents(documents, names), self._metadatas(metadatas, names)
-        return [
-            Record(name, text, vector, meta)
-            for name, text, vector, meta in zip(names, texts, embeddings, metas, strict=True)
-        ]
+        return names, self._documents(documents, names), embeddings, self._metadatas(metadatas, names)
 
     def embedded(self, records: Sequence[Record]) -> Batch:
         """One batch of checked records, none of them twice, with their vectors checked or made.

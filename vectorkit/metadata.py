@@ -51,7 +51,7 @@ def as_metadata(value: object, record_id: str) -> Metadata:
     """
     if value is None:
         return {}
-    if not is_mapping(value):
+    if type(value) is not dict and not is_mapping(value):
         raise InvalidMetadataError(
             f"the metadata of record {short(record_id)} is a dict or None, not {type(value).__name__}"
         )
@@ -77,6 +77,12 @@ class _MetadataCleaner:
         self._elements = 0
 
     def clean(self, value: object, nesting: int) -> Json:
+        if type(value) is str and value.isascii() and "\0" not in value:  # what most values are needs no further look
+            return value
+        if type(value) is int and -INT64 <= value < INT64:
+            return value
+        if type(value) is float and math.isfinite(value):
+            return value
         if type(value) not in _PYTHON_TYPES and is_scalar(value):
             value = value.item()
         if isinstance(value, str):

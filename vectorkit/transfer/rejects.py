@@ -88,9 +88,8 @@ def as_batch(records: Sequence[Record], spec: CollectionSpec) -> Batch:
     Raises:
         InvalidArgumentError: Or one of its subclasses: one of them breaks rules 2.1 to 2.8; the message names it.
     """
-    checked = Intake(spec, None).checked(records)
-    ids = [record.id for record in checked]
-    vectors: list[Any] = [record.embedding for record in checked]
+    ids, documents, given, metadatas = Intake(spec, None).columns(records)
+    vectors: list[Any] = list(given)
     for id, vector in zip(ids, vectors, strict=True):
         if vector is None:
             raise InvalidVectorError(f"record {id!r} has no embedding, and every record of a collection has one")
@@ -101,7 +100,7 @@ def as_batch(records: Sequence[Record], spec: CollectionSpec) -> Batch:
     array = as_vectors(
         np.asarray(vectors), spec.dimension, spec.metric, lambda row: f"the embedding of record {ids[row]!r}"
     )
-    return Batch(ids, [record.document for record in checked], array, [record.metadata for record in checked])
+    return Batch(ids, documents, array, metadatas)
 
 
 def sound(
