@@ -51,7 +51,7 @@ def as_metadata(value: object, record_id: str) -> Metadata:
     """
     if value is None:
         return {}
-    if type(value) is not dict and not is_mapping(value):
+    if not is_mapping(value):
         raise InvalidMetadataError(
             f"the metadata of record {short(record_id)} is a dict or None, not {type(value).__name__}"
         )

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import chromadb
@@ -28,9 +29,9 @@ from vectorkit_chroma import _foreign, _search, _text, _write
 from vectorkit_chroma._catalog import configuration, info_of, listed, metadata_of
 from vectorkit_chroma._client import Connection, RawCollection
 from vectorkit_chroma._errors import mapped
-from vectorkit_chroma._found import Selection, chunks
+from vectorkit_chroma._found import Selection
 from vectorkit_chroma._open import connect, use_client
-from vectorkit_chroma._reading import matching, records
+from vectorkit_chroma._reading import matching, record, records
 from vectorkit_chroma._replace import finish_all, put_in_place
 from vectorkit_chroma._table import Table, gone
 
@@ -220,8 +221,9 @@ class ChromaBackend:
         """See `VectorBackend.scan`."""
         table = self._table(collection)
         ids = [id for id in matching(table, None, where) if after is None or id > after]
-        for page in chunks(ids, batch_size):
-            yield records(page, table.read(page, embeddings=include_embeddings))
+        found = map(record, table.stream(ids, embeddings=include_embeddings))
+        while page := list(islice(found, batch_size)):
+            yield page
 
     def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
         """See `VectorBackend.count`."""

@@ -4,7 +4,8 @@ chromadb's own checks hold for them instead of the contract: names have up to 51
 (LlamaIndex keeps a node in it as a text of JSON), the space is mostly the default, squared l2.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,8 @@ from vectorkit_chroma._replace import is_marked
 __all__ = ["foreign_collections", "get", "scan"]
 
 _METRICS: Final[dict[str, Metric]] = {"l2": "l2", "cosine": "cosine", "ip": "ip"}
+_PART: Final = 250
+"""Records of one read of a stream."""
 _EVERYTHING: Final = ["documents", "metadatas", "embeddings"]
 
 
@@ -35,10 +38,15 @@ def scan(connection: Connection, name: str, after: str | None, batch_size: int) 
     with mapped("reading", place):
         raw = _named(connection, name)
         ids: list[str] = raw.get(include=[])["ids"]
-    for page in chunks(sorted(id for id in ids if after is None or id > after), batch_size):
+
+    def read(part: Sequence[str]) -> list[Record]:
         with mapped("reading", place):
-            records = _records(raw, list(page))
-        yield records
+            return _records(raw, list(part))
+
+    parts = chunks(sorted(id for id in ids if after is None or id > after), _PART)
+    found = (record for reading in connection.ahead(read, parts) for record in reading.result())
+    while page := list(islice(found, batch_size)):
+        yield page
 
 
 def get(connection: Connection, name: str, ids: list[str]) -> list[Record]:

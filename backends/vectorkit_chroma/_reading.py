@@ -7,7 +7,7 @@ from vectorkit.types import Record
 from vectorkit_chroma._found import Stored
 from vectorkit_chroma._table import Table
 
-__all__ = ["matching", "records"]
+__all__ = ["matching", "record", "records"]
 
 
 def matching(table: Table, ids: Sequence[str] | None, where: Filter | None) -> list[str]:
@@ -21,9 +21,11 @@ def matching(table: Table, ids: Sequence[str] | None, where: Filter | None) -> l
 
 def records(ids: Sequence[str], found: Mapping[str, Stored]) -> list[Record]:
     """The records of those of the ids that were found."""
-    records: list[Record] = []
-    for id in ids:
-        if (stored := found.get(id)) is not None:
-            document, metadata = stored.decoded()
-            records.append(Record(id, document, stored.embedding, metadata))
-    return records
+    return [record((id, found[id])) for id in ids if id in found]
+
+
+def record(found: tuple[str, Stored]) -> Record:
+    """The record of an id."""
+    id, stored = found
+    document, metadata = stored.decoded()
+    return Record(id, document, stored.embedding, metadata)

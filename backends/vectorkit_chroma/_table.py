@@ -3,12 +3,15 @@
 import threading
 import time
 from array import array
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import starmap
+from struct import Struct
 from typing import Any, Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vectorkit.errors import BackendError, CollectionNotFoundError
 from vectorkit.filters import Contains, Filter, evaluate, walk
@@ -26,6 +29,10 @@ __all__ = ["PAGE", "Table", "gone"]
 
 PAGE: Final = 2000
 """Ids named in one read: pages of 1,000 to 2,000 read fastest, and filters share SQLite's 32,766 variables."""
+
+_PART: Final = 1000
+_PART_NUMBERS: Final = 200_000
+"""Records of one read of a stream at the most, and numbers of their vectors: of more, each takes longer to read."""
 
 _RECENT: Final = 0.1
 """Seconds for which a count of records that others may change is taken to hold."""
@@ -170,13 +177,29 @@ class Table:
     def read(self, ids: Sequence[str], *, embeddings: bool) -> dict[str, Stored]:
         """The records of those of the ids that are stored."""
         found: dict[str, Stored] = {}
-        include = ["documents", "metadatas", "embeddings"] if embeddings else ["documents", "metadatas"]
         for page in chunks(ids, PAGE):
-            result = self._read(self.raw.get, ids=list(page), include=include)
-            vectors = _vectors(result["embeddings"], self.info.dimension) if embeddings else [None] * len(result["ids"])
-            records = map(Stored, result["metadatas"] or (), result["documents"] or (), vectors)
-            found.update((id, record) for id, record in zip(result["ids"], records, strict=True) if record.row)
+            found.update(self._stored(self._read(self.raw.get, **_asking(page, embeddings))))
         return found
+
+    def stream(self, ids: Sequence[str], *, embeddings: bool) -> Iterator[tuple[str, Stored]]:
+        """The records of those of the ids that are stored, in that order, with some being read ahead."""
+        size = max(1, min(_PART, _PART_NUMBERS // self.info.dimension)) if embeddings else _PART
+        asked = [_asking(part, embeddings) for part in chunks(ids, size)]
+        readings = self.connection.ahead(lambda each: self.call("reading", self.raw.get, **each), asked)
+        for each, reading in zip(asked, readings, strict=True):
+            try:
+                result = reading.result()
+            except BackendError:
+                result = self._read(self.raw.get, **each)  # in this thread, which may hold the lock that healing takes
+            found = self._stored(result)
+            yield from ((id, found[id]) for id in each["ids"] if id in found)
+
+    def _stored(self, result: dict[str, Any]) -> dict[str, Stored]:
+        ids: list[str] = result["ids"]
+        vectors = result["embeddings"]
+        rows = [None] * len(ids) if vectors is None else _vectors(vectors, self.info.dimension)
+        records = map(Stored, result["metadatas"] or (), result["documents"] or (), rows)
+        return {id: record for id, record in zip(ids, records, strict=True) if record.row}
 
     def vectors(self, ids: Sequence[str]) -> tuple[list[str], FloatArray]:
         """The vectors of those of the ids that are stored, and these ids."""
@@ -294,5 +317,13 @@ def _asks_documents(tree: Filter) -> bool:
     return any(isinstance(node, Contains) for node in walk(tree))
 
 
-def _vectors(values: Any, dimension: int) -> FloatArray:
+def _asking(ids: Sequence[str], embeddings: bool) -> dict[str, Any]:
+    """What `get` is asked for whole records with."""
+    return {"ids": list(ids), "include": ["documents", "metadatas", *(["embeddings"] if embeddings else [])]}
+
+
+def _vectors(values: list[list[float]] | NDArray[Any], dimension: int) -> FloatArray:
+    if isinstance(values, list):  # NumPy takes three times as long to convert them
+        packed = bytearray().join(starmap(Struct(f"{dimension}f").pack, values))
+        return np.frombuffer(packed, dtype=np.float32).reshape(-1, dimension)
     return np.asarray(values, dtype=np.float32).reshape(-1, dimension)
