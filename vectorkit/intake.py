@@ -135,6 +135,18 @@ class Intake:
             vectors = as_vectors(rows, self.spec.dimension, self.spec.metric, lambda _: "the query vector")
         return vectors.reshape(-1)
 
+    def queries(self, queries: object) -> FloatArray:
+        """Queries, texts or vectors or a 2-d array of them, as a float32 array of shape `(n, dimension)`.
+
+        Raises:
+            InvalidArgumentError: Or one of its subclasses: a vector or a text breaks the contract.
+            EmbeddingError: A text, and no embedder; or it could not be embedded.
+        """
+        if is_array(queries) and queries.ndim == 2:
+            return as_vectors(queries, self.spec.dimension, self.spec.metric, lambda _: "the query vector")
+        rows = [self.query(query) for query in as_list(queries, "queries")]
+        return np.array(rows, dtype=np.float32).reshape(-1, self.spec.dimension)
+
     def checked(self, records: Sequence[object]) -> list[Record]:
         """Records that are to be written, as copies of their own, checked but for their vectors and repeated ids.
 

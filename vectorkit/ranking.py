@@ -4,6 +4,7 @@ A backend finds candidates in whatever way it can; it then scores their float32 
 them here. The same bits scored by the same arithmetic give the same numbers, whatever the backend.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -66,13 +67,13 @@ def _measure(
     metric: Metric, query: NDArray[np.float64], vectors: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if metric == "l2":
-        distances = np.sqrt(np.square(vectors - query).sum(axis=1))
+        distances = np.sqrt(np.add.reduce(np.square(vectors - query), axis=1))
         return distances, 1.0 / (1.0 + distances)
-    products = (vectors * query).sum(axis=1)
+    products = np.add.reduce(vectors * query, axis=1)
     if metric == "ip":
         return -products, products
     # One root over the product, not two: cos of parallel vectors of small integers is then 1.0 exactly, and they tie.
-    cosines = products / np.sqrt(np.square(vectors).sum(axis=1) * np.square(query).sum())
+    cosines = products / np.sqrt(np.add.reduce(np.square(vectors), axis=1) * np.add.reduce(np.square(query)))
     cosines = np.minimum(np.maximum(cosines, -1.0), 1.0)  # a third of the time of np.clip on a few rows
     return 1.0 - cosines, cosines
 
@@ -113,6 +114,9 @@ def float32_error(metric: Metric, query: FloatArray, largest_norm: float) -> flo
     Returns:
         The error, in the unit of the metric's distance.
     """
-    norm = float(np.sqrt(np.square(query, dtype=np.float64).sum()))
-    scale = {"cosine": 1.0, "ip": norm * largest_norm, "l2": norm + largest_norm}[metric]
-    return 8.0 * float(np.sqrt(len(query))) * 2.0**-24 * scale
+    if metric == "cosine":
+        scale = 1.0
+    else:
+        norm = float(np.sqrt(np.square(query, dtype=np.float64).sum()))
+        scale = norm * largest_norm if metric == "ip" else norm + largest_norm
+    return 8.0 * math.sqrt(len(query)) * 2.0**-24 * scale

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vectorkit import filters, text
+from vectorkit._narrow import is_array
 from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
 from vectorkit.fusion import FUSIONS, Fusion, fuse
@@ -107,7 +108,7 @@ class Searching(IndexMethods):
                 that it, or the backend, lacks.
         """
         return self.search_many(
-            [query],
+            query[np.newaxis] if is_array(query) and query.ndim == 1 else [query],
             k,
             where=where,
             where_document=where_document,
@@ -181,7 +182,8 @@ class Searching(IndexMethods):
                 "to search by a vector alone, give it as the query"
             )
         if mode == "vector":
-            return self._by_vector(as_list(queries, "queries"), k, tree, least, exact, include_embeddings, effort)
+            vectors = self._intake.queries(queries)
+            return self._by_vector(vectors, k, tree, least, exact, include_embeddings, effort)
         backend = self._text_backend(mode)
         texts = [_text(query, mode) for query in as_list(queries, "queries")]
         if mode == "text":
@@ -190,7 +192,7 @@ class Searching(IndexMethods):
             words = [self._words(query) for query in texts]
             found = backend.search_text(self._info, words, k, where=tree, include_embeddings=include_embeddings)
         else:
-            array = self._vectors(texts if vectors is None else _beside(vectors, len(texts)))
+            array = self._intake.queries(texts if vectors is None else _beside(vectors, len(texts)))
             if k == 0 or not texts:
                 return [[] for _ in texts]
             words = [self._words(query) for query in texts]
@@ -205,7 +207,7 @@ class Searching(IndexMethods):
 
     def _by_vector(
         self,
-        queries: list[Any],
+        queries: FloatArray,
         k: int,
         tree: Filter | None,
         least: float | None,
@@ -213,21 +215,18 @@ class Searching(IndexMethods):
         include_embeddings: bool,
         effort: int | None,
     ) -> list[list[Hit]]:
-        vectors = self._vectors(queries)
-
         def run(vectors: FloatArray, exact: bool | None) -> list[Ranking]:
             return self._ranked(vectors, k, tree, exact, include_embeddings, None if exact else effort)
 
-        if k == 0 or not queries:
+        if k == 0 or not len(queries):
             return [[] for _ in queries]
+        rankings = run(queries, exact)
+        if least is None:
+            return [ranking.hits for ranking in rankings]
         return [
-            _above(least, ranking, self._info.metric, partial(run, vectors[row : row + 1], True))
-            for row, ranking in enumerate(run(vectors, exact))
+            _above(least, ranking, self._info.metric, partial(run, queries[row : row + 1], True))
+            for row, ranking in enumerate(rankings)
         ]
-
-    def _vectors(self, queries: list[Any]) -> FloatArray:
-        rows = [self._intake.query(query) for query in queries]
-        return np.array(rows, dtype=np.float32).reshape(-1, self._info.dimension)
 
     def _words(self, query: str) -> list[str]:
         """The words of a query, each once, in an order that depends on nothing else: sums of scores do not differ."""
@@ -293,13 +292,11 @@ def _beside(vectors: object, count: int) -> list[Any]:
     return rows
 
 
-def _above(least: float | None, ranking: Ranking, metric: Metric, exactly: Callable[[], list[Ranking]]) -> list[Hit]:
+def _above(least: float, ranking: Ranking, metric: Metric, exactly: Callable[[], list[Ranking]]) -> list[Hit]:
     """The hits that reach `min_score`: as score falls with distance, the first ones.
 
     If an index found hits below it among its k, it may have missed some above: then all records are compared (6.1).
     """
-    if least is None:
-        return ranking.hits
     floor = least - 1e-6 * (1.0 if metric == "cosine" else abs(least))  # rule 6.6: within what 6.5 lets scores differ
     kept = list(takewhile(lambda hit: hit.score >= floor, ranking.hits))
     if ranking.exact or len(kept) == len(ranking.hits):

@@ -99,6 +99,8 @@ def _to_array(vectors: object, dimension: int, what: Callable[[int], str]) -> Fl
     if is_array(vectors) and vectors.ndim == 2 and vectors.dtype.kind in "iuf":
         if vectors.shape[1] != dimension and vectors.shape[0]:
             raise _mismatch(what(0), vectors.shape[1], dimension)
+        if vectors.dtype == np.float32:
+            return np.ascontiguousarray(vectors).reshape(-1, dimension)
         with np.errstate(over="ignore"):  # what overflows becomes infinite, and is then reported as that
             return np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1, dimension)
     rows = as_list(vectors, "embeddings")
@@ -150,12 +152,9 @@ def _mismatch(what: str, length: int, dimension: int) -> DimensionMismatchError:
 
 
 def _check_values(array: FloatArray, metric: Metric, what: Callable[[int], str]) -> None:
-    if not len(array):
-        return
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        squares = np.einsum("ij,ij->i", array, array)
     least = MIN_COSINE_NORM if metric == "cosine" else 0.0
-    if squares.min() > least**2 * 1.01 and squares.max() < MAX_NORM**2 * 0.99:  # NaN fails both
+    low, high = least**2 * 1.01, MAX_NORM**2 * 0.99
+    if all(low < square < high for square in np.einsum("ij,ij->i", array, array).tolist()):  # NaN is not
         return
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():

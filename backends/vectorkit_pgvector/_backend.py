@@ -46,6 +46,7 @@ from vectorkit_pgvector._errors import translated
 from vectorkit_pgvector._indexing import Indexing
 from vectorkit_pgvector._partitions import MAX_PARTITIONS
 from vectorkit_pgvector._sessions import Session, Sessions
+from vectorkit_pgvector._sharing import shared
 from vectorkit_pgvector._sizes import Sizes
 from vectorkit_pgvector._sources import CallersConnection, CallersPool, OwnPool, Source, check_url, describe
 from vectorkit_pgvector._sql import Table
@@ -96,7 +97,7 @@ class PgVectorBackend:
         self._source, self._shown = _source(url, pool, connection, pooler)
         self._sessions = Sessions(self._source)
         self._catalog = Catalog(schema, check_between(partitions, 1, MAX_PARTITIONS, "partitions"))
-        self._sizes = Sizes()
+        self._sizes: Sizes[_search.Way] = Sizes()
         self._indexing = Indexing(self._sessions, self._catalog)
 
     @classmethod
@@ -231,7 +232,10 @@ class PgVectorBackend:
         source = _writing.Input(batches)
         with translated(collection, passing=source.failures):
             table = self._table(collection)
-            self._load(collection, table, source, _writing.upsert)
+            try:
+                self._load(collection, table, source, _writing.upsert)
+            finally:
+                self._sizes.changed()
 
     def update(self, collection: CollectionInfo, patches: Sequence[Patch]) -> None:
         """See `VectorBackend.update`."""
@@ -241,7 +245,10 @@ class PgVectorBackend:
             def work(session: Session) -> None:
                 _writing.update(session, table, self._words(session, collection, table), patches)
 
-            self._sessions.write(work)
+            try:
+                self._sessions.write(work)
+            finally:
+                self._sizes.changed()
 
     def get(
         self,
@@ -313,7 +320,7 @@ class PgVectorBackend:
                     lambda session: _writing.delete(session, table, self._words(session, collection, table), ids, where)
                 )
             finally:
-                self._sizes.deleted()
+                self._sizes.changed()
 
     def search(
         self,
@@ -494,10 +501,12 @@ class PgVectorBackend:
         with translated(collection):
             table = self._table(collection)
             requests = [_search.Request(query, k, where, exact, include_embeddings) for query in queries]
-            return self._sessions.read(
-                lambda session: _search.search(session, table, requests, self._sizes),
-                settings=self._settings(table, k, exact, effort),
-            )
+            settings = self._settings(table, k, exact, effort)
+
+            def work(session: Session, some: Sequence[_search.Request]) -> list[Ranking]:
+                return _search.search(session, table, some, self._sizes)
+
+            return shared(self._sessions, requests, work, settings)
 
     def _settings(self, table: Table, k: int, exact: bool | None, effort: int | None) -> dict[str, str]:
         """The settings of the session that a search needs."""

@@ -57,7 +57,7 @@ class Catalog:
         self._registry = f"{quote(schema)}.vectorkit_collections"
         self._facts: Facts | None = None
         self._new = Layout(partitions if partitions > 1 else 0)
-        self._layouts: dict[str, Layout] = {}
+        self._tables: dict[str, tuple[CollectionInfo, Table]] = {}
 
     # --- pgvector -----------------------------------------------------------------------------------------------
 
@@ -67,10 +67,11 @@ class Catalog:
         Of a table of the application's it is looked up each time what makes a record: it stays when the collection is
         dropped, so nothing else would tell.
         """
-        layout = self._layouts.get(collection.generation)
-        if self._facts is None or layout is None or self._is_adopted(collection):
-            return None
-        return Table(table_name(self._schema, collection), collection.spec, self._facts, layout)
+        info, table = self._tables.get(collection.generation, (None, None))
+        if table is not None and info is not collection:
+            table = Table(table_name(self._schema, collection), collection.spec, table.facts, table.layout)
+            self._tables[collection.generation] = collection, table
+        return table
 
     def table(self, session: Session, collection: CollectionInfo) -> Table:
         """The table of a collection; whether it is there shows when it is used."""
@@ -83,11 +84,12 @@ class Catalog:
             return self._adopted(session, collection, facts)
         name = table_name(self._schema, collection)
         layout = _partitions.layout(session, name)
+        table = Table(name, collection.spec, facts, layout or WHOLE)
         if not session.joins:  # what the caller's transaction made may yet be rolled back
             self._facts = facts
             if layout is not None:
-                self._layouts[collection.generation] = layout
-        return Table(name, collection.spec, facts, layout or WHOLE)
+                self._tables[collection.generation] = collection, table
+        return table
 
     def _adopted(self, session: Session, collection: CollectionInfo, facts: Facts) -> Table:
         kept = f"SELECT adopted::text FROM {self._registry} WHERE name = $1::text AND generation = $2::bigint"

@@ -1,8 +1,7 @@
 """psycopg's exceptions become the library's: the one place where they are mapped (rule 8.2)."""
 
 import re
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Final
 
 import psycopg
@@ -119,22 +118,26 @@ def translate(error: psycopg.Error, collection: CollectionInfo | None = None) ->
     return kind(message)
 
 
-@contextmanager
-def translated(
-    collection: CollectionInfo | None = None, *, passing: Sequence[BaseException] = ()
-) -> Generator[None, None, None]:
-    """Turn errors of psycopg into the library's.
+class translated:
+    """Turn errors of psycopg into the library's; a class, as a generator costs every search more.
 
     Args:
         collection: The collection that is worked on, if any: its missing table is `CollectionNotFoundError`.
         passing: Exceptions that the caller's own input raised; they pass through, psycopg's among them.
     """
-    try:
-        yield
-    except psycopg.Error as error:
-        if any(error is raised for raised in passing):
-            raise
-        raise translate(error, collection) from error
+
+    __slots__ = ("_collection", "_passing")
+
+    def __init__(self, collection: CollectionInfo | None = None, *, passing: Sequence[BaseException] = ()) -> None:
+        self._collection = collection
+        self._passing = passing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, psycopg.Error) and not any(error is raised for raised in self._passing):
+            raise translate(error, self._collection) from error
 
 
 def translate_refusal(error: psycopg.Error, target: str) -> BackendError:

@@ -7,6 +7,7 @@ in the statement.
 """
 
 import math
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from vectorkit.filters import Filter
@@ -19,6 +20,7 @@ from vectorkit_pgvector._sql import Statement, Table
 
 __all__ = [
     "Found",
+    "among_nearest",
     "exact",
     "exact_if_few",
     "exact_or_index",
@@ -44,7 +46,8 @@ class Found(NamedTuple):
         metadata: Its metadata, JSON text.
         embedding: Its vector as `vector_send` sends it.
         key: What it was ordered by.
-        total: How many rows the index gave, of which the nearest come back; 0 for a row that no index was used for.
+        total: How many rows the index gave, of which the nearest come back; 0 if all of them do, and for a row that no
+            index was used for.
     """
 
     id: str
@@ -127,8 +130,28 @@ def size(table: Table) -> Statement:
 def index(table: Table, query: FloatArray, where: Filter | None, k: int, candidates: int) -> Statement:
     """The first k of `candidates` rows that the index gives."""
     parameters: list[Any] = [vector(query)]
+    if where is None:
+        return Statement(_of_all(table, k, candidates), parameters)
     text = _by_index(table, condition(where, parameters, table.columns), k, candidates)
-    return Statement(text, parameters, None if where is None else False)
+    return Statement(text, parameters, prepare=False)
+
+
+def among_nearest(table: Table, query: FloatArray, where: Filter | None, k: int, looked: int) -> Statement:
+    """Of the `looked` rows that the index gives first, whatever they hold, the first k that match."""
+    parameters: list[Any] = [vector(query)]
+    matching = condition(where, parameters, table.columns)
+    # Of a partitioned table found by id, as in each partition there are rows at these places.
+    place = "id" if table.layout.partitions else "ctid"
+    near = _index_sql.distance(table, f"$1::{table.vector}")
+    first = f"SELECT {place} AS place FROM {table.rows} ORDER BY {near} LIMIT {looked}"
+    found = f"SELECT {_found(table)}, {_distance(table)} + 0 AS key FROM {table.rows}"
+    nearest = (
+        f"SELECT matching.*, count(*) OVER () AS total FROM ({first}) AS first "
+        f"CROSS JOIN LATERAL ({found} WHERE {place} = first.place AND {matching}) AS matching "
+        f"ORDER BY key, id LIMIT {k}"
+    )
+    text = f"SELECT {_columns(table)}, nearest.total FROM {_fetched(table, nearest)}"
+    return Statement(text, parameters, prepare=False)
 
 
 def within(table: Table, query: FloatArray, where: Filter | None, k: int, largest: float) -> Statement:
@@ -170,15 +193,24 @@ def _by_key(table: Table, query: FloatArray, matching: str, limit: int, paramete
     return _fetched(table, f"{nearest} ORDER BY key, id LIMIT {limit}")
 
 
+@lru_cache(maxsize=256)
+def _of_all(table: Table, k: int, candidates: int) -> str:
+    return _by_index(table, "true", k, candidates)
+
+
 def _by_index(table: Table, matching: str, k: int, candidates: int) -> str:
     """What an iterative scan gives is not quite in order, so more is asked for than needed, and sorted.
 
-    The key is that of the vectors, whatever the index holds.
+    The key is that of the vectors, whatever the index holds. It is not the very expression that the index orders by,
+    or else PostgreSQL would take what the scan gives to be in order, and sort only the first rows of it.
     """
     near = _index_sql.distance(table, f"$1::{table.vector}")
+    if candidates == k:  # all are needed, so there is nothing to sort out here
+        columns = f"id, document, metadata::text, {table.sent_embedding}, {_distance(table)}, 0"
+        return f"(SELECT {columns} FROM {table.rows} WHERE {matching} ORDER BY {near} LIMIT {k})"
     nearest = (
         f"SELECT *, count(*) OVER () AS total FROM "
-        f"(SELECT {_found(table)}, {_distance(table)} AS key FROM {table.rows} WHERE {matching} "
+        f"(SELECT {_found(table)}, {_distance(table)} + 0 AS key FROM {table.rows} WHERE {matching} "
         f"ORDER BY {near} LIMIT {candidates}) AS candidates ORDER BY key, id LIMIT {k}"
     )
     return f"SELECT {_columns(table)}, nearest.total FROM {_fetched(table, nearest)}"

@@ -8,7 +8,7 @@ a single statement that reads needs no more than autocommit.
 import random
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -36,7 +36,7 @@ _SET: Final = (
     "SELECT name, value, current_setting(name, true) AS before "
     "FROM unnest($1::text[], $2::text[]) AS wanted(name, value) OFFSET 0) AS settings"
 )
-
+_NO_TRANSACTION: Final = nullcontext()
 
 _ADAPTERS: Final = AdaptersMap(psycopg.adapters)
 _ADAPTERS.register_dumper(Binary, BinaryDumper)
@@ -59,7 +59,7 @@ class Session:
     """
 
     def __init__(self, connection: Connection, *, joins: bool) -> None:
-        if connection.info.encoding != "utf-8":
+        if connection.pgconn.parameter_status(b"client_encoding") != b"UTF8":
             raise BackendError(
                 f"the connection's client_encoding is {connection.info.encoding}, which cannot hold every text; "
                 "set it to UTF8 (client_encoding=utf8 when connecting)"
@@ -118,6 +118,12 @@ class Session:
             copy.write(COPY_END)
 
     @contextmanager
+    def transaction(self, settings: Mapping[str, str]) -> Generator[None, None, None]:
+        """A transaction, or a savepoint within the caller's, under settings."""
+        with self.connection.transaction(), self.settings(settings, restore=self.joins):
+            yield
+
+    @contextmanager
     def settings(self, settings: Mapping[str, str], *, restore: bool) -> Generator[None, None, None]:
         """Make settings for the rest of the transaction; or, if it is the caller's, for the block."""
         if not settings:
@@ -162,6 +168,11 @@ class Sessions:
     def single(self) -> bool:
         """Whether there is one connection only, the caller's."""
         return self._source.joins
+
+    @property
+    def spare(self) -> int:
+        """How many connections can be had besides one, without waiting for other calls."""
+        return self._source.spare()
 
     def read(self, work: Callable[[Session], T], settings: Mapping[str, str] | None = None) -> T:
         """Do work that only reads, once more if the connection is lost.
@@ -213,13 +224,12 @@ class Sessions:
                 raise BackendError("this store was closed; connect again")
             begun = done = False
             try:
-                with (
-                    self._source.connection() as connection,
-                    self._transaction(connection, settings, writes) as session,
-                ):
-                    begun = True
-                    result = work(session)
-                    done = True
+                with self._source.connection() as connection:
+                    session = Session(connection, joins=self._source.joins)
+                    with self._transaction(session, settings, writes):
+                        begun = True
+                        result = work(session)
+                        done = True
                 return result
             except (errors.SerializationFailure, errors.DeadlockDetected):
                 conflicts += 1
@@ -233,17 +243,12 @@ class Sessions:
                     raise
                 may_reconnect = False
 
-    @contextmanager
-    def _transaction(
-        self, connection: Connection, settings: Mapping[str, str], writes: bool
-    ) -> Generator[Session, None, None]:
-        session = Session(connection, joins=self._source.joins)
-        settings = {name: value for name, value in settings.items() if self._source.settings.get(name) != value}
+    def _transaction(self, session: Session, settings: Mapping[str, str], writes: bool) -> AbstractContextManager[None]:
+        connection, kept = session.connection, self._source.settings
+        settings = {name: value for name, value in settings.items() if kept.get(name) != value}
         idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
         if idle and not writes and not settings and connection.autocommit:
-            yield session
-            return
-        if idle and self._source.joins and not connection.autocommit:
+            return _NO_TRANSACTION
+        if idle and session.joins and not connection.autocommit:
             session.run(Statement("SELECT"))  # begins the caller's transaction, which is then left open
-        with connection.transaction(), session.settings(settings, restore=self._source.joins):
-            yield session
+        return session.transaction(settings)

@@ -1,44 +1,60 @@
-"""Which tables were seen a moment ago to have more rows than a search compares by default (rule 6.7).
+"""Which searches concerned more rows a moment ago than are compared by default (rule 6.7), and how they were done.
 
-To find out takes PostgreSQL about as long as a search of the index does, and most tables are large for good. So a table
-that was large is taken to be large for a tenth of a second more, unless rows were deleted from it here: what another
-process deletes in that time may still be searched by the index.
+To find that out takes PostgreSQL as long as a search of the index does, or longer, and what is large mostly stays so.
+What was large is therefore taken to be large for a tenth of a second more, unless rows were deleted or changed here:
+what another process deletes or changes in that time may still be searched by the index.
 """
 
 import threading
 import time
-from typing import Final
+from typing import Final, Generic, TypeAlias, TypeVar
 
-__all__ = ["Sizes"]
+from vectorkit.filters import Filter
+from vectorkit_pgvector._sql import Table
+
+__all__ = ["Key", "Sizes", "key_of"]
+
+Way = TypeVar("Way")
+
+Key: TypeAlias = tuple[str, int, bool | None, int]
 
 _LASTS: Final = 0.1  # seconds
+_MOST: Final = 1000
 
 
-class Sizes:
-    """What was seen; may be used from many threads."""
+def key_of(table: Table, where: Filter | None, k: int, exact: bool | None) -> Key:
+    """What tells searches apart: of a filter the hash of its text, in which `1` and `True` differ."""
+    return table.name, k, exact, 0 if where is None else hash(repr(where))
+
+
+class Sizes(Generic[Way]):
+    """What was seen, with the way in which the search was then done; may be used from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._until: dict[str, float] = {}
-        self._deletions = 0
+        self._noted: dict[Key, tuple[float, Way]] = {}
+        self._changes = 0
 
     @property
-    def deletions(self) -> int:
-        """How often rows were deleted so far: what is looked at after this was read may be noted with it."""
-        return self._deletions
+    def changes(self) -> int:
+        """How often rows were deleted or changed so far: what is looked at after this was read may be noted with it."""
+        return self._changes
 
-    def is_large(self, table: str) -> bool:
-        """Whether the table was large a moment ago."""
-        return self._until.get(table, 0.0) > time.monotonic()
+    def way(self, key: Key) -> Way | None:
+        """The way of a search that concerned many rows a moment ago; None: it must be looked at."""
+        until, way = self._noted.get(key, (0.0, None))
+        return way if until > time.monotonic() else None
 
-    def note_large(self, table: str, deletions: int) -> None:
-        """Note that the table was large, unless rows were deleted since `deletions` was read."""
+    def note(self, key: Key, way: Way, changes: int) -> None:
+        """Note that a search concerns many rows, unless some were deleted or changed since `changes` was read."""
         with self._lock:
-            if deletions == self._deletions:
-                self._until[table] = time.monotonic() + _LASTS
+            if changes == self._changes:
+                if len(self._noted) >= _MOST:
+                    self._noted.clear()
+                self._noted[key] = time.monotonic() + _LASTS, way
 
-    def deleted(self) -> None:
-        """Forget everything: rows were deleted."""
+    def changed(self) -> None:
+        """Forget everything: rows were deleted or changed."""
         with self._lock:
-            self._deletions += 1
-            self._until.clear()
+            self._changes += 1
+            self._noted.clear()

@@ -43,6 +43,10 @@ class Source(Protocol):
         """Lend a connection, in a state to work with."""
         ...
 
+    def spare(self) -> int:
+        """How many connections can be had besides one, without waiting for other calls to give them back."""
+        ...
+
     def recover(self) -> bool:
         """Replace connections that are lost; False if that cannot be done."""
         ...
@@ -100,6 +104,13 @@ class OwnPool:
             yield connection
         finally:
             pool.putconn(connection)
+
+    def spare(self) -> int:
+        """See `Source.spare`."""
+        _, pool = self._open()
+        counted = pool.get_stats()
+        in_use = counted["pool_size"] - counted["pool_available"] + counted["requests_waiting"]
+        return max(0, _MAX_CONNECTIONS - 1 - in_use)
 
     def recover(self) -> bool:
         """See `Source.recover`."""
@@ -190,6 +201,10 @@ class CallersPool:
         _check_process(self._pid, "pool")
         return self._pool.connection()
 
+    def spare(self) -> int:
+        """See `Source.spare`; the caller's are for the caller."""
+        return 0
+
     def recover(self) -> bool:
         """See `Source.recover`."""
         self._pool.check()
@@ -216,6 +231,10 @@ class CallersConnection:
         _check_process(self._pid, "connection")
         with self._lock:
             yield self._connection
+
+    def spare(self) -> int:
+        """See `Source.spare`."""
+        return 0
 
     def recover(self) -> bool:
         """See `Source.recover`."""

@@ -90,9 +90,9 @@ WHOLE: Final = Layout()
 """One table, which holds its rows itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A collection's table.
+    """A collection's table. It is equal to itself alone, so that what is made of it can be kept with it.
 
     Attributes:
         name: Its name, qualified and quoted.

@@ -49,7 +49,7 @@ def search_hybrid(
     tables: TextTables,
     requests: Sequence[Request],
     queries: Sequence[Sequence[str]],
-    sizes: Sizes,
+    sizes: Sizes[_search.Way],
 ) -> list[list[Candidate]]:
     """See `TextSearchBackend.search_hybrid`; most often one statement a query.
 
@@ -92,7 +92,7 @@ class _BothSides(Session):
         self.best: list[tuple[Any, ...]] = []
 
     def each(self, statements: Sequence[Statement], take: Callable[[int, list[tuple[Any, ...]]], T]) -> list[T]:
-        if self._widened is None:
+        if self._widened is None or len(statements) > 1:  # afterwards, or before: of how much there is to be expected
             return super().each(statements, take)
         (statement,) = statements
         rows = self.rows(self._widened(statement))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import tuple_row
 
 from vectorkit import Collection, Hit, MemoryBackend, Metric, VectorStore, filters
@@ -174,6 +175,76 @@ def test_a_table_that_was_large_a_moment_ago_is_seen_to_be_small(
         other.get_collection("docs").delete(ids[:300])
     time.sleep(0.11)
     assert exact()
+
+
+def test_a_filter_that_matched_many_records_a_moment_ago_is_seen_to_match_few(store: VectorStore) -> None:
+    """6.7 At once after changes by this store; a filter is told from one that Python takes for equal."""
+    docs = store.create_collection("docs", dimension=8)
+    vectors = clustered(2310, 8, seed=13)
+    ids = [f"{number:04}" for number in range(2310)]
+    docs.add(ids=ids, embeddings=vectors, metadatas=[{"on": 1}] * 2300 + [{"on": True}] * 10)
+
+    def exact(on: int) -> bool:
+        (found,) = store.backend.search(docs.info(), vectors[:1], 10, where=filters.parse({"on": on}))
+        assert len(found.hits) == 10
+        return found.exact
+
+    assert [exact(1), exact(1), exact(True)] == [False, False, True]
+    docs.update(ids=ids[:150], metadatas=[{"on": 0}] * 150)
+    assert not exact(1)
+    docs.update(ids=ids[150:300], metadatas=[{"on": 0}] * 150)
+    assert exact(1)
+    docs.upsert(ids=ids[:300], embeddings=vectors[:300], metadatas=[{"on": 1}] * 300)
+    assert [exact(1), exact(1)] == [False, False]
+    docs.upsert(ids=ids[:300], embeddings=vectors[:300])
+    assert exact(1)
+
+
+def test_the_nearest_records_answer_a_filter_that_many_of_them_match(
+    large: Collection, reference: Collection, postgres_url: str
+) -> None:
+    """6.7 The index is asked for the nearest of all."""
+    where: dict[str, Any] = {"tenth": {"$ne": 3}}
+    by_index = make_conninfo(postgres_url, options="-c enable_seqscan=off")  # which is quicker for so few records
+    backend = PgVectorBackend(by_index, schema="test_large")
+    docs = VectorStore(backend).get_collection("docs")
+    for query in clustered(5, 16, seed=15):
+        explained = docs.explain(query, 10, where=where)
+        assert explained.index is not None
+        assert not explained.exact
+        assert explained.rows_scanned < 3000  # 2,001 of them to see that there are so many
+        assert numbers(docs.search(query, 10, where=where)) == numbers(reference.search(query, 10, where=where))
+    backend.close()
+
+
+def test_what_the_index_gives_for_a_filter_is_sorted_whole(large: Collection) -> None:
+    """6.4 A scan that goes on until there are enough is not quite in order, though PostgreSQL takes it to be."""
+    explained = large.explain(clustered(1, 16, seed=15)[0], 10, where={"number": {"$lt": 300}}, exact=False)
+    assert explained.index is not None
+    assert "Sort" in explained.plan
+    assert "Incremental Sort" not in explained.plan
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+@pytest.mark.parametrize("exact", [None, False])
+def test_where_none_of_the_nearest_match_the_filter_others_are_found(
+    postgres_url: str, schema: str, partitions: int, exact: bool | None
+) -> None:
+    """6.1, 6.7 However many records match it elsewhere."""
+    with VectorStore(PgVectorBackend(postgres_url, schema=schema, partitions=partitions)) as store:
+        docs = store.create_collection("docs", dimension=8)
+        here, there = clustered(2500, 8, seed=16) / 20 + 1, clustered(2500, 8, seed=17) / 20 - 1
+        docs.add(
+            ids=[f"{number:04}" for number in range(5000)],
+            embeddings=np.concatenate([here, there]),
+            metadatas=[{"side": "here"}] * 2500 + [{"side": "there"}] * 2500,
+        )
+        for side in ("here", "there"):
+            found = docs.search(here[0], 10, where={"side": side}, exact=exact)
+            expected = docs.search(here[0], 10, where={"side": side}, exact=True)
+            assert len(found) == 10
+            assert all(hit.metadata == {"side": side} for hit in found)
+            assert len({hit.id for hit in found} & {hit.id for hit in expected}) >= 9
 
 
 SELECTIVE: list[Any] = [
