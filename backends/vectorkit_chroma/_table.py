@@ -44,6 +44,9 @@ _NO_RECORD: Final = "\0"
 _NOTHING: Final = {SIGNATURE: ""}
 """A filter that no record matches."""
 
+_RECORDS: Final = ["documents", "metadatas"]
+_RECORDS_WITH_VECTORS: Final = [*_RECORDS, "embeddings"]
+
 T = TypeVar("T")
 
 
@@ -177,22 +180,35 @@ class Table:
     def read(self, ids: Sequence[str], *, embeddings: bool) -> dict[str, Stored]:
         """The records of those of the ids that are stored."""
         found: dict[str, Stored] = {}
-        for page in chunks(ids, PAGE):
-            found.update(self._stored(self._read(self.raw.get, **_asking(page, embeddings))))
+        include = _RECORDS_WITH_VECTORS if embeddings else _RECORDS
+        for _, result in self._parts(ids, include):
+            found.update(self._stored(result))
         return found
 
     def stream(self, ids: Sequence[str], *, embeddings: bool) -> Iterator[tuple[str, Stored]]:
         """The records of those of the ids that are stored, in that order, with some being read ahead."""
-        size = max(1, min(_PART, _PART_NUMBERS // self.info.dimension)) if embeddings else _PART
-        asked = [_asking(part, embeddings) for part in chunks(ids, size)]
-        readings = self.connection.ahead(lambda each: self.call("reading", self.raw.get, **each), asked)
-        for each, reading in zip(asked, readings, strict=True):
+        include = _RECORDS_WITH_VECTORS if embeddings else _RECORDS
+        for part, result in self._parts(ids, include):
+            found = self._stored(result)
+            yield from ((id, found[id]) for id in part if id in found)
+
+    def _parts(self, ids: Sequence[str], include: list[str]) -> Iterator[tuple[Sequence[str], dict[str, Any]]]:
+        """What Chroma has of these ids, part by part; while one is worked on, threads read the next ones."""
+        size = max(1, min(_PART, _PART_NUMBERS // self.info.dimension)) if "embeddings" in include else _PART
+        parts = list(chunks(ids, size))
+        if len(parts) == 1:  # handing it to a thread would take longer than a small read
+            yield ids, self._read(self.raw.get, ids=list(ids), include=include)
+            return
+
+        def read(part: Sequence[str]) -> dict[str, Any]:
+            return self.call("reading", self.raw.get, ids=list(part), include=include)
+
+        for part, reading in zip(parts, self.connection.ahead(read, parts), strict=True):
             try:
                 result = reading.result()
-            except BackendError:
-                result = self._read(self.raw.get, **each)  # in this thread, which may hold the lock that healing takes
-            found = self._stored(result)
-            yield from ((id, found[id]) for id in each["ids"] if id in found)
+            except BackendError:  # this thread reads it, as it may hold the lock that healing takes
+                result = self._read(self.raw.get, ids=list(part), include=include)
+            yield part, result
 
     def _stored(self, result: dict[str, Any]) -> dict[str, Stored]:
         ids: list[str] = result["ids"]
@@ -205,8 +221,7 @@ class Table:
         """The vectors of those of the ids that are stored, and these ids."""
         names: list[str] = []
         parts: list[FloatArray] = [np.empty((0, self.info.dimension), dtype=np.float32)]
-        for page in chunks(ids, PAGE):
-            result = self._read(self.raw.get, ids=list(page), include=["embeddings"])
+        for _, result in self._parts(ids, ["embeddings"]):
             names.extend(result["ids"])
             parts.append(_vectors(result["embeddings"], self.info.dimension))
         return names, np.concatenate(parts)
@@ -315,11 +330,6 @@ def gone(info: CollectionInfo) -> CollectionNotFoundError:
 
 def _asks_documents(tree: Filter) -> bool:
     return any(isinstance(node, Contains) for node in walk(tree))
-
-
-def _asking(ids: Sequence[str], embeddings: bool) -> dict[str, Any]:
-    """What `get` is asked for whole records with."""
-    return {"ids": list(ids), "include": ["documents", "metadatas", *(["embeddings"] if embeddings else [])]}
 
 
 def _vectors(values: list[list[float]] | NDArray[Any], dimension: int) -> FloatArray:
