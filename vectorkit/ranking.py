@@ -66,14 +66,17 @@ def measure(metric: Metric, query: FloatArray, vectors: FloatArray) -> tuple[NDA
 def _measure(
     metric: Metric, query: NDArray[np.float64], vectors: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """See `measure`; overwrites the vectors."""
     if metric == "l2":
-        distances = np.sqrt(np.add.reduce(np.square(vectors - query), axis=1))
+        np.subtract(vectors, query, out=vectors)
+        distances = np.sqrt(np.add.reduce(np.square(vectors, out=vectors), axis=1))
         return distances, 1.0 / (1.0 + distances)
     products = np.add.reduce(vectors * query, axis=1)
     if metric == "ip":
         return -products, products
     # One root over the product, not two: cos of parallel vectors of small integers is then 1.0 exactly, and they tie.
-    cosines = products / np.sqrt(np.add.reduce(np.square(vectors), axis=1) * np.add.reduce(np.square(query)))
+    squares = np.add.reduce(np.square(vectors, out=vectors), axis=1)
+    cosines = products / np.sqrt(squares * np.add.reduce(np.square(query)))
     cosines = np.minimum(np.maximum(cosines, -1.0), 1.0)  # a third of the time of np.clip on a few rows
     return 1.0 - cosines, cosines
 

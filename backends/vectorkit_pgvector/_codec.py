@@ -77,9 +77,8 @@ def load_vector(sent: bytes) -> FloatArray:
 
 
 def load_vectors(sent: Sequence[bytes], dimension: int) -> FloatArray:
-    """The vectors that `vector_send` sent, as one float32 array of shape `(len(sent), dimension)`."""
-    words = np.frombuffer(b"".join(sent), dtype=">f4").reshape(len(sent), 1 + dimension)
-    return words[:, 1:].astype(np.float32)  # the first word of a row is its header
+    """The vectors that `vector_send` sent, as they are: big-endian float32, of shape `(len(sent), dimension)`."""
+    return np.frombuffer(b"".join(sent), dtype=">f4").reshape(len(sent), 1 + dimension)[:, 1:]  # without the headers
 
 
 def _vector_fields(vectors: FloatArray) -> memoryview:

@@ -173,7 +173,8 @@ def _filtered(session: Session, table: Table, requests: Sequence[Request], *, si
     changes = sizes.changes
 
     def take(at: int, rows: list[tuple[Any, ...]]) -> Ranking | _TooFew | _Tied | None:
-        few, found = _told(rows)
+        found = _found(rows)
+        few = not found or found[0].total <= EXACT_LIMIT
         return _compared(table, requests[at], found) if few else None
 
     def otherwise(session: Session, table: Table, some: Sequence[Request]) -> list[Ranking]:
@@ -207,6 +208,8 @@ def _quickest(session: Session, table: Table, request: Request) -> Way:
     way, price = _by_index, _PRICE * _candidates(table, request) / share
     if served and matching <= price:
         way, price = _exactly, matching
+    if table.layout.partitions:  # what is among the nearest could not be found again by where it is
+        return way
     looked_at = _looked_at(request.k)
     enough = looked_at * share / _wanted(table, request)
     if enough >= 1 and price > _PRICE * looked_at * (1 if enough >= _SURELY else _UNSURE):

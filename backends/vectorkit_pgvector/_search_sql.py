@@ -46,8 +46,8 @@ class Found(NamedTuple):
         metadata: Its metadata, JSON text.
         embedding: Its vector as `vector_send` sends it.
         key: What it was ordered by.
-        total: How many rows the index gave, of which the nearest come back; 0 if all of them do, and for a row that no
-            index was used for.
+        total: How many rows match, or the index gave, of which the nearest come back; 0 if all of the index's do, and
+            where it does not matter.
     """
 
     id: str
@@ -95,23 +95,19 @@ def exact_or_index(table: Table, query: FloatArray, limit: int, k: int, candidat
 
 
 def exact_if_few(table: Table, query: FloatArray, where: Filter | None, limit: int) -> Statement:
-    """As `exact` if few enough rows match, else none; and one more row, as of `exact_or_index`.
+    """As `exact` if few enough rows match, whose number is the total of each that comes back; else some of them.
 
-    The filter is applied once: its rows are fetched by where they are.
+    Of too many rows as many are compared as of few enough: that takes less time than to count them first.
     """
     parameters: list[Any] = [vector(query)]
     matching = condition(where, parameters, table.columns)
-    counted = f"SELECT ctid AS place FROM {table.rows} WHERE {matching} LIMIT {EXACT_LIMIT + 1}"
-    chosen = "ctid = ANY ((SELECT places FROM probe WHERE few)::tid[])"
-    if table.layout.partitions:  # in each of them there are rows at these places
-        chosen = f"{chosen} AND {matching}"
-    return Statement(
-        f"WITH probe AS MATERIALIZED (SELECT count(*) <= {EXACT_LIMIT} AS few, array_agg(place) AS places "
-        f"FROM ({counted}) AS matching) "
-        f"SELECT {_columns(table)}, 0 FROM {_by_key(table, query, chosen, limit, parameters)} {_TELL}",
-        parameters,
-        prepare=False,
+    keyed = f"SELECT {_found(table)}, {_key(table, query, parameters)} AS key FROM {table.rows} WHERE {matching}"
+    nearest = (
+        f"SELECT *, count(*) OVER () AS total FROM ({keyed} LIMIT {EXACT_LIMIT + 1}) AS matching "
+        f"ORDER BY key, id LIMIT {limit}"
     )
+    text = f"SELECT {_columns(table)}, nearest.total FROM {_fetched(table, nearest)}"
+    return Statement(text, parameters, prepare=False)
 
 
 def expected(table: Table, where: Filter | None) -> Statement:
@@ -137,17 +133,15 @@ def index(table: Table, query: FloatArray, where: Filter | None, k: int, candida
 
 
 def among_nearest(table: Table, query: FloatArray, where: Filter | None, k: int, looked: int) -> Statement:
-    """Of the `looked` rows that the index gives first, whatever they hold, the first k that match."""
+    """Of the `looked` rows that the index gives first, whatever they hold, the first k that match; of no partitions."""
     parameters: list[Any] = [vector(query)]
     matching = condition(where, parameters, table.columns)
-    # Of a partitioned table found by id, as in each partition there are rows at these places.
-    place = "id" if table.layout.partitions else "ctid"
     near = _index_sql.distance(table, f"$1::{table.vector}")
-    first = f"SELECT {place} AS place FROM {table.rows} ORDER BY {near} LIMIT {looked}"
+    first = f"SELECT ctid AS place FROM {table.rows} ORDER BY {near} LIMIT {looked}"
     found = f"SELECT {_found(table)}, {_distance(table)} + 0 AS key FROM {table.rows}"
     nearest = (
         f"SELECT matching.*, count(*) OVER () AS total FROM ({first}) AS first "
-        f"CROSS JOIN LATERAL ({found} WHERE {place} = first.place AND {matching}) AS matching "
+        f"CROSS JOIN LATERAL ({found} WHERE ctid = first.place AND {matching}) AS matching "
         f"ORDER BY key, id LIMIT {k}"
     )
     text = f"SELECT {_columns(table)}, nearest.total FROM {_fetched(table, nearest)}"

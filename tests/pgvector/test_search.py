@@ -89,7 +89,7 @@ def test_the_default_search_uses_the_index_above_the_limit(large: Collection, ad
     where = filters.parse({"kind": "k7"})
     few = plan(admin, _search_sql.exact_if_few(table, query, where, 14))
     assert "metadata_idx" in few
-    scan = next(line for line in few.splitlines() if "Tid Scan" in line)
+    scan = next(line for line in few.splitlines() if "Bitmap Heap Scan" in line)
     assert "actual rows=6" in scan
     assert "embedding_idx" not in few
 
