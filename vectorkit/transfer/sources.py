@@ -13,7 +13,7 @@ from vectorkit.types import Batch, CollectionSpec, Record
 __all__ = ["MAX_BATCH", "Contents", "Source", "Target", "Writing"]
 
 MAX_BATCH: Final = 1000
-"""The most records that are written at once: Chroma reads pages of 1,000 to 2,000 fastest."""
+"""The most records that are written at once, in one transaction where the target has them."""
 
 
 @dataclass(frozen=True, slots=True)
