@@ -118,11 +118,13 @@ def as_metric(metric: object) -> "Metric":
 
 def check_natural(value: object, what: str) -> int:
     """Return `value` as an int if it is a whole number >= 0 (NumPy's too, no bool), or raise `InvalidArgumentError`."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise InvalidArgumentError(f"{what} is an int >= 0, not {short(value)} ({type(value).__name__})")
+    if type(value) is not int:
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise InvalidArgumentError(f"{what} is an int >= 0, not {short(value)} ({type(value).__name__})")
+        value = int(value)
     if value < 0:
         raise InvalidArgumentError(f"{what} is an int >= 0, not {short(value)}")
-    return int(value)
+    return value
 
 
 def check_between(value: object, least: int, most: int, what: str) -> int:

@@ -245,7 +245,9 @@ class Sessions:
 
     def _transaction(self, session: Session, settings: Mapping[str, str], writes: bool) -> AbstractContextManager[None]:
         connection, kept = session.connection, self._source.settings
-        settings = {name: value for name, value in settings.items() if kept.get(name) != value}
+        settings = (
+            {name: value for name, value in settings.items() if kept.get(name) != value} if settings != kept else {}
+        )
         idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
         if idle and not writes and not settings and connection.autocommit:
             return _NO_TRANSACTION

@@ -91,19 +91,9 @@ class OwnPool:
         self._opened: tuple[str, ConnectionPool[Connection]] | None = None
         self._release: Callable[[], object] | None = None
 
-    @contextmanager
-    def connection(self) -> Generator[Connection, None, None]:
+    def connection(self) -> AbstractContextManager[Connection]:
         """See `Source.connection`."""
-        conninfo, pool = self._open()
-        try:
-            connection = pool.getconn()
-        except PoolTimeout:
-            _probe(conninfo)
-            raise
-        try:
-            yield connection
-        finally:
-            pool.putconn(connection)
+        return _Lent(*(self._opened or self._open()))
 
     def spare(self) -> int:
         """See `Source.spare`."""
@@ -163,6 +153,27 @@ class OwnPool:
             "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS settings(name, value)",
             [list(self.settings), list(self.settings.values())],
         )
+
+
+class _Lent:
+    """A connection of a pool; a class, as a generator costs every search more."""
+
+    __slots__ = ("_connection", "_conninfo", "_pool")
+
+    def __init__(self, conninfo: str, pool: "ConnectionPool[Connection]") -> None:
+        self._conninfo = conninfo
+        self._pool = pool
+
+    def __enter__(self) -> Connection:
+        try:
+            self._connection = self._pool.getconn()
+        except PoolTimeout:
+            _probe(self._conninfo)
+            raise
+        return self._connection
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.putconn(self._connection)
 
 
 def _release(pid: int, pool: "ConnectionPool[Connection]", close_server: Callable[[], None]) -> None:
