@@ -27,7 +27,8 @@ __all__ = ["Client", "Connection", "RawCollection", "Server"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-_AHEAD: Final = 2
+_AHEAD: Final = 1
+"""Reads under way at once, beside the one that is waited for."""
 
 
 class RawCollection(Protocol):

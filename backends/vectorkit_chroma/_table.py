@@ -31,8 +31,11 @@ PAGE: Final = 2000
 """Ids named in one read: pages of 1,000 to 2,000 read fastest, and filters share SQLite's 32,766 variables."""
 
 _PART: Final = 1000
-_PART_NUMBERS: Final = 200_000
-"""Records of one read of a stream at the most, and numbers of their vectors: of more, each takes longer to read."""
+_PART_NUMBERS: Final = 100_000
+"""Records of one read of a stream at the most, and numbers of their vectors: of more, each takes longer to read.
+
+Chroma gives vectors as lists of numbers, which Python's garbage collector goes through while there are many of them.
+"""
 
 _RECENT: Final = 0.1
 """Seconds for which a count of records that others may change is taken to hold."""
@@ -197,23 +200,28 @@ class Table:
         size = max(1, min(_PART, _PART_NUMBERS // self.info.dimension)) if "embeddings" in include else _PART
         parts = list(chunks(ids, size))
         if len(parts) == 1:  # handing it to a thread would take longer than a small read
-            yield ids, self._read(self.raw.get, ids=list(ids), include=include)
+            yield ids, self._packed(self._read(self.raw.get, ids=list(ids), include=include))
             return
 
         def read(part: Sequence[str]) -> dict[str, Any]:
-            return self.call("reading", self.raw.get, ids=list(part), include=include)
+            return self._packed(self.call("reading", self.raw.get, ids=list(part), include=include))
 
         for part, reading in zip(parts, self.connection.ahead(read, parts), strict=True):
             try:
                 result = reading.result()
             except BackendError:  # this thread reads it, as it may hold the lock that healing takes
-                result = self._read(self.raw.get, ids=list(part), include=include)
+                result = self._packed(self._read(self.raw.get, ids=list(part), include=include))
             yield part, result
+
+    def _packed(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The same with the vectors as one array, so that their lists are gone at once."""
+        if result["embeddings"] is not None:
+            result["embeddings"] = _vectors(result["embeddings"], self.info.dimension)
+        return result
 
     def _stored(self, result: dict[str, Any]) -> dict[str, Stored]:
         ids: list[str] = result["ids"]
-        vectors = result["embeddings"]
-        rows = [None] * len(ids) if vectors is None else _vectors(vectors, self.info.dimension)
+        rows = [None] * len(ids) if result["embeddings"] is None else result["embeddings"]
         records = map(Stored, result["metadatas"] or (), result["documents"] or (), rows)
         return {id: record for id, record in zip(ids, records, strict=True) if record.row}
 
@@ -223,7 +231,7 @@ class Table:
         parts: list[FloatArray] = [np.empty((0, self.info.dimension), dtype=np.float32)]
         for _, result in self._parts(ids, ["embeddings"]):
             names.extend(result["ids"])
-            parts.append(_vectors(result["embeddings"], self.info.dimension))
+            parts.append(result["embeddings"])
         return names, np.concatenate(parts)
 
     def query(
