@@ -8,8 +8,10 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar, cast
 from uuid import UUID
 
@@ -93,27 +95,35 @@ class Connection:
     shared: dict[str, Any] = field(default_factory=dict[str, Any])
     process: int = field(default_factory=os.getpid)
     _pool: ThreadPoolExecutor | None = None
+    _closed: bool = False
 
     def __post_init__(self) -> None:
         with mapped("asking", f"{self.place} for its batch size"):
             self.max_batch = self.client.get_max_batch_size()
 
-    @property
-    def pool(self) -> ThreadPoolExecutor:
-        """Threads in which a second request runs beside the caller's own."""
-        with self.lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(8, thread_name_prefix="vectorkit-chroma")
-            return self._pool
+    def begin(self, work: Callable[[], R]) -> Callable[[], R]:
+        """Begin work in a thread, beside the caller's own; what is returned waits for its result.
 
-    def ahead(self, read: Callable[[T], R], parts: Iterable[T]) -> "Iterator[Future[R]]":
-        """Read part after part in threads, some of them before they are asked for.
+        No thread begins once this was closed or the interpreter's main thread has ended: it is then done when waited
+        for.
+        """
+        with self.lock:
+            if self._pool is None and not self._closed:
+                self._pool = ThreadPoolExecutor(8, thread_name_prefix="vectorkit-chroma")
+            pool = self._pool
+        if pool is not None:
+            with suppress(RuntimeError):  # that it was shut down
+                return pool.submit(work).result
+        return work
+
+    def ahead(self, read: Callable[[T], R], parts: Iterable[T]) -> Iterator[Callable[[], R]]:
+        """Read part after part in threads, some of them before they are asked for; each waits for what was read.
 
         Half of the time of a read is Chroma's own, outside of Python: it passes while what was read is worked on.
         """
-        waiting: deque[Future[R]] = deque()
+        waiting: deque[Callable[[], R]] = deque()
         for part in parts:
-            waiting.append(self.pool.submit(read, part))
+            waiting.append(self.begin(partial(read, part)))
             if len(waiting) > _AHEAD:
                 yield waiting.popleft()
         yield from waiting
@@ -121,7 +131,7 @@ class Connection:
     def close(self) -> None:
         """Give the client up."""
         with self.lock:
-            pool, self._pool = self._pool, None
+            pool, self._pool, self._closed = self._pool, None, True
         if pool is not None:
             pool.shutdown()
         self.release()

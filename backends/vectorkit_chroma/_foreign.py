@@ -44,7 +44,7 @@ def scan(connection: Connection, name: str, after: str | None, batch_size: int) 
             return _records(raw, list(part))
 
     parts = chunks(sorted(id for id in ids if after is None or id > after), _PART)
-    found = (record for reading in connection.ahead(read, parts) for record in reading.result())
+    found = (record for reading in connection.ahead(read, parts) for record in reading())
     while page := list(islice(found, batch_size)):
         yield page
 

@@ -84,12 +84,12 @@ class _Search:
 
     def _beside_counting(self, queries: FloatArray, guess: int) -> list[Ranking]:
         """Count the records anew, and meanwhile run the likely query."""
-        counting = self._table.connection.pool.submit(self._table.size)
+        counting = self._table.connection.begin(self._table.size)
         if guess > EXACT_LIMIT:
             rankings = self._by_index(queries)
-            return rankings if (count := counting.result()) > EXACT_LIMIT else self._exactly(queries, count)
+            return rankings if (count := counting()) > EXACT_LIMIT else self._exactly(queries, count)
         found = self._everything(queries, EXACT_LIMIT)
-        if (count := counting.result()) > EXACT_LIMIT:
+        if (count := counting()) > EXACT_LIMIT:
             return self._by_index(queries)
         return self._exactly(queries, count, found)
 

@@ -208,8 +208,11 @@ class Table:
 
         for part, reading in zip(parts, self.connection.ahead(read, parts), strict=True):
             try:
-                result = reading.result()
-            except BackendError:  # this thread reads it, as it may hold the lock that healing takes
+                result = reading()
+            except BackendError as error:
+                if not is_index_lost(error):
+                    raise
+                # This thread reads it, as it may hold the lock that healing takes.
                 result = self._packed(self._read(self.raw.get, ids=list(part), include=include))
             yield part, result
 

@@ -6,6 +6,7 @@ a single statement that reads needs no more than autocommit.
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -29,6 +30,7 @@ T = TypeVar("T")
 
 _CONFLICT_ATTEMPTS: Final = 10
 _CONFLICT_PAUSE: Final = 0.002  # seconds at the most after the first conflict, twice as much after each further one
+_HELPERS: Final = 3  # connections that calls use beyond one each, all together: a third of a pool of one's own
 _STREAMED: Final = 50  # rows that libpq hands over at once, where it can (from 17 on)
 _SET: Final = (
     # OFFSET 0 keeps the planner from merging the subquery, so that the value is read before it is changed.
@@ -59,7 +61,8 @@ class Session:
     """
 
     def __init__(self, connection: Connection, *, joins: bool) -> None:
-        if connection.pgconn.parameter_status(b"client_encoding") != b"UTF8":
+        # As the server names it; the other one knows all the spellings that a proxy may report, and takes longer.
+        if connection.pgconn.parameter_status(b"client_encoding") != b"UTF8" and connection.info.encoding != "utf-8":
             raise BackendError(
                 f"the connection's client_encoding is {connection.info.encoding}, which cannot hold every text; "
                 "set it to UTF8 (client_encoding=utf8 when connecting)"
@@ -163,16 +166,24 @@ class Sessions:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._closed = False
+        self._helpers = threading.BoundedSemaphore(_HELPERS)
 
     @property
     def single(self) -> bool:
         """Whether there is one connection only, the caller's."""
         return self._source.joins
 
-    @property
-    def spare(self) -> int:
-        """How many connections can be had besides one, without waiting for other calls."""
-        return self._source.spare()
+    @contextmanager
+    def helpers(self, most: int) -> Generator[int, None, None]:
+        """How many more connections than one a call may use for the block: never more than a few, for all calls."""
+        taken = 0
+        try:
+            while taken < min(most, self._source.spare()) and self._helpers.acquire(blocking=False):
+                taken += 1
+            yield taken
+        finally:
+            for _ in range(taken):
+                self._helpers.release()
 
     def read(self, work: Callable[[Session], T], settings: Mapping[str, str] | None = None) -> T:
         """Do work that only reads, once more if the connection is lost.

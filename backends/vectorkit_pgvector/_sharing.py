@@ -7,6 +7,7 @@ is its own.
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from vectorkit_pgvector._sessions import Session, Sessions
@@ -18,7 +19,8 @@ Item = TypeVar("Item")
 
 _LEAST: Final = 10
 """Items that are worth a connection: it may have to be made first, in some milliseconds."""
-_HELPERS: Final = 3
+_MOST: Final = 50
+"""Items that are begun together; those that are begun are waited for, also after Ctrl-C."""
 
 
 def shared(
@@ -38,34 +40,40 @@ def shared(
     Returns:
         The results, in the order of the items.
     """
-    most = min(_HELPERS, len(items) // _LEAST - 1)
-    helpers = min(most, sessions.spare) if most > 0 else 0
-    if not helpers:
-        return sessions.read(lambda session: work(session, items), settings)
-    size = -(-len(items) // (1 + helpers))
-    parts = [items[start : start + size] for start in range(0, len(items), size)]
-    done: list[list[T]] = [[] for _ in parts]
-    waiting = deque(range(len(parts)))
+    with sessions.helpers(len(items) // _LEAST - 1) as helpers:
+        if not helpers:
+            return sessions.read(lambda session: work(session, items), settings)
+        size = min(_MOST, -(-len(items) // (1 + helpers)))
+        parts = [items[start : start + size] for start in range(0, len(items), size)]
+        done: list[list[T]] = [[] for _ in parts]
+        waiting = deque(range(len(parts)))
 
-    def some(session: Session) -> None:
-        while (at := _first(waiting)) is not None:
+        def some(session: Session) -> None:
+            while (at := _first(waiting)) is not None:
+                try:
+                    done[at] = work(session, parts[at])
+                except BaseException:
+                    waiting.appendleft(at)
+                    raise
+
+        def begun(session: Session) -> None:
+            """Have the others begin once this call has a connection, so that they do not take it."""
+            nonlocal helpers
+            while helpers:
+                helpers -= 1
+                with suppress(RuntimeError):  # no thread begins any more once the interpreter's main thread has ended
+                    threads.submit(sessions.read, some, settings)
+            some(session)
+
+        with ThreadPoolExecutor(helpers, "vectorkit-search") as threads:
             try:
-                done[at] = work(session, parts[at])
+                sessions.read(begun, settings)
             except BaseException:
-                waiting.appendleft(at)
+                waiting.clear()  # or the others would go on
                 raise
-
-    with ThreadPoolExecutor(helpers, "vectorkit-search") as threads:
-        for _ in range(helpers):
-            threads.submit(sessions.read, some, settings)
-        try:
+        if waiting:  # what another one failed to do is done here, and raises what there is to raise
             sessions.read(some, settings)
-        except BaseException:
-            waiting.clear()  # or the helpers would go on
-            raise
-    if waiting:  # what a helper failed to do is done here, and raises what there is to raise
-        sessions.read(some, settings)
-    return [result for part in done for result in part]
+        return [result for part in done for result in part]
 
 
 def _first(waiting: deque[int]) -> int | None:

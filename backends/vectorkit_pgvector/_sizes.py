@@ -2,7 +2,7 @@
 
 To find that out takes PostgreSQL as long as a search of the index does, or longer, and what is large mostly stays so.
 What was large is therefore taken to be large for a tenth of a second more, unless rows were deleted or changed here:
-what another process deletes or changes in that time may still be searched by the index.
+what another store, process or application deletes or changes in that time may still be searched by the index.
 """
 
 import threading
@@ -23,8 +23,12 @@ _MOST: Final = 1000
 
 
 def key_of(table: Table, where: Filter | None, k: int, exact: bool | None) -> Key:
-    """What tells searches apart: of a filter the hash of its text, in which `1` and `True` differ."""
-    return table.name, k, exact, 0 if where is None else hash(repr(where))
+    """What tells searches apart: of a filter the hash of its text, in which `1` and `True` differ.
+
+    One table of the application's may be several collections, with other records and keys in each.
+    """
+    plain = where is None and table.adopted is None
+    return table.name, k, exact, 0 if plain else hash(repr((where, table.adopted)))
 
 
 class Sizes(Generic[Way]):

@@ -34,9 +34,10 @@ from vectorkit import (
     RecordNotFoundError,
     UnsupportedError,
     VectorStore,
+    filters,
 )
 from vectorkit.embedders import HashEmbedder
-from vectorkit_pgvector import PgVectorBackend
+from vectorkit_pgvector import PgVectorBackend, _sizes
 
 Connection = psycopg.Connection[Any]
 
@@ -913,3 +914,23 @@ def test_an_adopted_table_cannot_take_the_place_of_a_collection(tutorial: Collec
         backend.replace_collection(docs.info(), tutorial.info())
     assert [info.name for info in store.list_collections()] == ["articles", "docs"]
     assert (docs.count(), tutorial.count()) == (0, 4)
+
+
+def test_collections_of_one_table_do_not_know_of_each_others_size(
+    application: Connection, backend: PgVectorBackend, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """6.7 Which rows are records, and what a filter means, is each collection's own."""
+    monkeypatch.setattr(_sizes, "_LASTS", 60.0)
+    application.execute(
+        "CREATE TABLE both_of (id int PRIMARY KEY, a vector(2), b vector(2), kind int);"
+        "INSERT INTO both_of SELECT n, ARRAY[n, 1]::vector, CASE WHEN n <= 100 THEN ARRAY[n, 1]::vector END, 1 "
+        "FROM generate_series(1, 2500) AS n"
+    )
+    store = VectorStore(backend)
+    for name in ("aaa", "bbb"):
+        backend.adopt(name, table=f"{schema}.both_of", id="id", embedding=name[0], columns=["kind"])
+        store.get_collection(name).create_index()
+    query = np.ones((1, 2), dtype=np.float32)
+    for where in (None, filters.parse({"kind": 1})):
+        found = [backend.search(store.get_collection(name).info(), query, 3, where=where)[0] for name in ("aaa", "bbb")]
+        assert [ranking.exact for ranking in found] == [False, True]

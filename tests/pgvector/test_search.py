@@ -12,7 +12,7 @@ from psycopg.rows import tuple_row
 
 from vectorkit import Collection, Hit, MemoryBackend, Metric, VectorStore, filters
 from vectorkit.types import FloatArray
-from vectorkit_pgvector import PgVectorBackend, _search_sql
+from vectorkit_pgvector import PgVectorBackend, _search_sql, _sizes
 from vectorkit_pgvector._codec import Binary, BinaryDumper
 from vectorkit_pgvector._search import index_settings
 from vectorkit_pgvector._sql import Facts, Statement, Table
@@ -151,7 +151,7 @@ def test_typed_columns_of_any_name_are_not_mistaken_for_ours(store: VectorStore,
 
 
 def test_a_table_that_was_large_a_moment_ago_is_seen_to_be_small(
-    store: VectorStore, postgres_url: str, schema: str
+    store: VectorStore, postgres_url: str, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """6.7 At once after deletes of this store, a tenth of a second after those of others."""
     docs = store.create_collection("docs", dimension=8)
@@ -164,11 +164,13 @@ def test_a_table_that_was_large_a_moment_ago_is_seen_to_be_small(
         assert len(found.hits) == 10
         return found.exact
 
-    assert [exact(), exact()] == [False, False]
-    docs.delete(ids[:150])
-    assert not exact()
-    docs.delete(ids[150:300])
-    assert exact()
+    with monkeypatch.context() as patch:
+        patch.setattr(_sizes, "_LASTS", 60.0)
+        assert [exact(), exact()] == [False, False]
+        docs.delete(ids[:150])
+        assert not exact()
+        docs.delete(ids[150:300])
+        assert exact()
     docs.add(ids=ids[:300], embeddings=vectors[:300])
     assert [exact(), exact()] == [False, False]
     with VectorStore(PgVectorBackend(postgres_url, schema=schema)) as other:
@@ -177,8 +179,11 @@ def test_a_table_that_was_large_a_moment_ago_is_seen_to_be_small(
     assert exact()
 
 
-def test_a_filter_that_matched_many_records_a_moment_ago_is_seen_to_match_few(store: VectorStore) -> None:
+def test_a_filter_that_matched_many_records_a_moment_ago_is_seen_to_match_few(
+    store: VectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """6.7 At once after changes by this store; a filter is told from one that Python takes for equal."""
+    monkeypatch.setattr(_sizes, "_LASTS", 60.0)
     docs = store.create_collection("docs", dimension=8)
     vectors = clustered(2310, 8, seed=13)
     ids = [f"{number:04}" for number in range(2310)]

@@ -1,8 +1,12 @@
 """Work of one call that several connections share."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -104,6 +108,56 @@ def test_connections_of_the_caller_are_not_taken_for_it(postgres_url: str) -> No
         connection.rollback()
 
 
+def test_calls_at_once_leave_connections_for_others(sessions: Sessions) -> None:
+    """8.2 All of them together take three more than one each, so that no other call waits for one in vain."""
+    with sessions.helpers(3) as first, sessions.helpers(3) as second:
+        assert (first, second) == (3, 0)
+    with sessions.helpers(2) as first, sessions.helpers(3) as second:
+        assert (first, second) == (2, 1)
+    with sessions.helpers(-1) as none:
+        assert none == 0
+
+
+def test_many_items_are_begun_in_parts_that_end_soon(sessions: Sessions) -> None:
+    """8.2 What was begun is waited for after Ctrl-C: never a quarter of everything."""
+    sizes: list[int] = []
+
+    def work(session: Session, numbers: Sequence[int]) -> list[int]:
+        sizes.append(len(numbers))
+        return Doubling()(session, numbers)
+
+    assert shared(sessions, range(1000), work, {}) == [2 * number for number in range(1000)]
+    assert max(sizes) == 50
+
+
+OUTLIVING = """
+import sys, threading
+import numpy as np
+import vectorkit as vk
+
+store = vk.connect(sys.argv[1])
+vectors = np.random.default_rng(0).normal(size=(2500, 4)).astype(np.float32)
+docs = store.create_collection(sys.argv[2], dimension=4)
+docs.add(ids=[f"{n:04}" for n in range(2500)], embeddings=vectors)
+
+def serve():
+    threading.main_thread().join()
+    print(len(docs.get(include_embeddings=True)), sum(1 for _ in docs.scan()), len(docs.search_many(vectors[:50], 3)))
+    store.close()
+
+threading.Thread(target=serve).start()
+"""
+
+
+@pytest.mark.parametrize("kind", ["postgres", "chroma"])
+def test_a_thread_that_outlives_the_main_one_reads_and_searches(postgres_url: str, tmp_path: Path, kind: str) -> None:
+    """8.2 No thread can be begun any more then; the work is done without."""
+    url = postgres_url if kind == "postgres" else f"chroma:{tmp_path}"
+    name = f"outliving-{uuid4().hex}"
+    done = subprocess.run([sys.executable, "-c", OUTLIVING, url, name], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr, done.returncode) == ("2500 2500 50\n", "", 0)
+
+
 def test_connections_that_others_use_are_not_waited_for(sessions: Sessions) -> None:
     """8.2 With all but one in use, that one does all of the work."""
     held, release = threading.Semaphore(0), threading.Event()
@@ -118,7 +172,8 @@ def test_connections_that_others_use_are_not_waited_for(sessions: Sessions) -> N
     try:
         for _ in threads:
             assert held.acquire(timeout=30)
-        assert sessions.spare == 0
+        with sessions.helpers(3) as spare:
+            assert spare == 0
         doubling = Doubling()
         assert shared(sessions, NUMBERS, doubling, {}) == [2 * number for number in NUMBERS]
         assert len(doubling.processes) == 1
