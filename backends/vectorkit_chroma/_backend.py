@@ -221,7 +221,7 @@ class ChromaBackend:
         """See `VectorBackend.scan`."""
         table = self._table(collection)
         ids = [id for id in matching(table, None, where) if after is None or id > after]
-        found = map(record, table.stream(ids, embeddings=include_embeddings))
+        found = table.stream(ids, record, embeddings=include_embeddings)
         while page := list(islice(found, batch_size)):
             yield page
 

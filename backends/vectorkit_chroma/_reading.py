@@ -21,11 +21,10 @@ def matching(table: Table, ids: Sequence[str] | None, where: Filter | None) -> l
 
 def records(ids: Sequence[str], found: Mapping[str, Stored]) -> list[Record]:
     """The records of those of the ids that were found."""
-    return [record((id, found[id])) for id in ids if id in found]
+    return [record(id, found[id]) for id in ids if id in found]
 
 
-def record(found: tuple[str, Stored]) -> Record:
+def record(id: str, stored: Stored) -> Record:
     """The record of an id."""
-    id, stored = found
     document, metadata = stored.decoded()
     return Record(id, document, stored.embedding, metadata)

@@ -5,8 +5,8 @@ import time
 from array import array
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
-from itertools import starmap
+from functools import cached_property, partial
+from itertools import chain, starmap
 from struct import Struct
 from typing import Any, Final, TypeVar
 
@@ -183,59 +183,54 @@ class Table:
     def read(self, ids: Sequence[str], *, embeddings: bool) -> dict[str, Stored]:
         """The records of those of the ids that are stored."""
         found: dict[str, Stored] = {}
-        include = _RECORDS_WITH_VECTORS if embeddings else _RECORDS
-        for _, result in self._parts(ids, include):
-            found.update(self._stored(result))
+        for part in self._parts(ids, _RECORDS_WITH_VECTORS if embeddings else _RECORDS, lambda _, result: result):
+            found.update(_stored(part))
         return found
 
-    def stream(self, ids: Sequence[str], *, embeddings: bool) -> Iterator[tuple[str, Stored]]:
-        """The records of those of the ids that are stored, in that order, with some being read ahead."""
-        include = _RECORDS_WITH_VECTORS if embeddings else _RECORDS
-        for part, result in self._parts(ids, include):
-            found = self._stored(result)
-            yield from ((id, found[id]) for id in part if id in found)
+    def stream(self, ids: Sequence[str], make: Callable[[str, Stored], T], *, embeddings: bool) -> Iterator[T]:
+        """What `make` makes of the records of those of the ids that are stored, in that order, some of them ahead."""
 
-    def _parts(self, ids: Sequence[str], include: list[str]) -> Iterator[tuple[Sequence[str], dict[str, Any]]]:
-        """What Chroma has of these ids, part by part; while one is worked on, threads read the next ones."""
-        size = max(1, min(_PART, _PART_NUMBERS // self.info.dimension)) if "embeddings" in include else _PART
-        parts = list(chunks(ids, size))
-        if len(parts) == 1:  # handing it to a thread would take longer than a small read
-            yield ids, self._packed(self._read(self.raw.get, ids=list(ids), include=include))
-            return
+        def made(part: Sequence[str], result: dict[str, Any]) -> list[T]:
+            found = _stored(result)
+            return [make(id, found[id]) for id in part if id in found]
 
-        def read(part: Sequence[str]) -> dict[str, Any]:
-            return self._packed(self.call("reading", self.raw.get, ids=list(part), include=include))
-
-        for part, reading in zip(parts, self.connection.ahead(read, parts), strict=True):
-            try:
-                result = reading()
-            except BackendError as error:
-                if not is_index_lost(error):
-                    raise
-                # This thread reads it, as it may hold the lock that healing takes.
-                result = self._packed(self._read(self.raw.get, ids=list(part), include=include))
-            yield part, result
-
-    def _packed(self, result: dict[str, Any]) -> dict[str, Any]:
-        """The same with the vectors as one array, so that their lists are gone at once."""
-        if result["embeddings"] is not None:
-            result["embeddings"] = _vectors(result["embeddings"], self.info.dimension)
-        return result
-
-    def _stored(self, result: dict[str, Any]) -> dict[str, Stored]:
-        ids: list[str] = result["ids"]
-        rows = [None] * len(ids) if result["embeddings"] is None else result["embeddings"]
-        records = map(Stored, result["metadatas"] or (), result["documents"] or (), rows)
-        return {id: record for id, record in zip(ids, records, strict=True) if record.row}
+        parts = self._parts(ids, _RECORDS_WITH_VECTORS if embeddings else _RECORDS, made)
+        return chain.from_iterable(parts)
 
     def vectors(self, ids: Sequence[str]) -> tuple[list[str], FloatArray]:
         """The vectors of those of the ids that are stored, and these ids."""
         names: list[str] = []
         parts: list[FloatArray] = [np.empty((0, self.info.dimension), dtype=np.float32)]
-        for _, result in self._parts(ids, ["embeddings"]):
+        for result in self._parts(ids, ["embeddings"], lambda _, result: result):
             names.extend(result["ids"])
             parts.append(result["embeddings"])
         return names, np.concatenate(parts)
+
+    def _parts(
+        self, ids: Sequence[str], include: list[str], make: Callable[[Sequence[str], dict[str, Any]], T]
+    ) -> Iterator[T]:
+        """What is made of what Chroma has of these ids, part by part; while one is worked on, threads read others."""
+        size = max(1, min(_PART, _PART_NUMBERS // self.info.dimension)) if "embeddings" in include else _PART
+        parts = list(chunks(ids, size))
+
+        def made(part: Sequence[str], read: Callable[..., dict[str, Any]]) -> T:
+            result = read(ids=list(part), include=include)
+            if result["embeddings"] is not None:  # an array, so that the lists of numbers are gone at once
+                result["embeddings"] = _vectors(result["embeddings"], self.info.dimension)
+            return make(part, result)
+
+        read, read_healing = partial(self.call, "reading", self.raw.get), partial(self._read, self.raw.get)
+        if len(parts) == 1:  # handing it to a thread would take longer than a small read
+            yield made(parts[0], read_healing)
+            return
+        for part, reading in zip(parts, self.connection.ahead(lambda part: made(part, read), parts), strict=True):
+            try:
+                yield reading()
+            except BackendError as error:
+                if not is_index_lost(error):
+                    raise
+                # This thread reads it, as it may hold the lock that healing takes.
+                yield made(part, read_healing)
 
     def query(
         self,
@@ -341,6 +336,13 @@ def gone(info: CollectionInfo) -> CollectionNotFoundError:
 
 def _asks_documents(tree: Filter) -> bool:
     return any(isinstance(node, Contains) for node in walk(tree))
+
+
+def _stored(result: dict[str, Any]) -> dict[str, Stored]:
+    ids: list[str] = result["ids"]
+    rows = [None] * len(ids) if result["embeddings"] is None else result["embeddings"]
+    records = map(Stored, result["metadatas"] or (), result["documents"] or (), rows)
+    return {id: record for id, record in zip(ids, records, strict=True) if record.row}
 
 
 def _vectors(values: list[list[float]] | NDArray[Any], dimension: int) -> FloatArray:
