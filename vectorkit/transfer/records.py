@@ -43,8 +43,12 @@ def same_json(ours: object, theirs: object) -> bool:
     """
     if type(ours) is not type(theirs):
         return False
+    if type(ours) is str or type(ours) is int:  # as most are
+        return ours == theirs
     if is_dict(ours) and is_dict(theirs):
-        return len(ours) == len(theirs) and all(key in theirs and same_json(ours[key], theirs[key]) for key in ours)
+        if ours.keys() != theirs.keys():
+            return False
+        return all(map(same_json, ours.values(), map(theirs.__getitem__, ours)))
     if is_list(ours) and is_list(theirs):
         return len(ours) == len(theirs) and all(map(same_json, ours, theirs))
     return ours == theirs or (ours != ours and theirs != theirs)  # NaN
