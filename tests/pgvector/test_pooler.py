@@ -183,10 +183,15 @@ def test_a_pooler_is_found_out(pooler: TransactionPooler, pooled_url: str, schem
 
 
 def test_what_is_kept_without_a_pooler_would_not_do_behind_one(pooled_url: str, schema: str) -> None:
-    """8.1 Which is why it is switched: told that there is none, statements are prepared, and looked for elsewhere."""
+    """8.1 Which is why it is switched: told that there is none, a statement is prepared, and looked for elsewhere."""
+    with VectorStore(PgVectorBackend(pooled_url, schema=schema)) as store:
+        store.create_collection("docs", dimension=2).add(ids=["a"], embeddings=[[1.0, 0.0]])
     store = VectorStore(PgVectorBackend(pooled_url, schema=schema, pooler=False))
     with store, pytest.raises(BackendError, match="prepared statement"):
-        use(store)
+        docs = store.get_collection("docs")
+        # One statement alone: of two, one may be found under the other's name, and any error or answer may come of it.
+        for _ in range(50):
+            docs.search([1.0, 0.0], k=1, exact=True)
 
 
 def test_without_a_pooler_nothing_is_kept_if_so_told(postgres_url: str, admin: Connection, schema: str) -> None:
