@@ -1,7 +1,8 @@
 """Distances, scores and order (section 6 of the contract): the one place where they are computed.
 
 A backend finds candidates in whatever way it can; it then scores their float32 vectors here, in float64, and orders
-them here. The same bits scored by the same arithmetic give the same numbers, whatever the backend.
+them here. The same bits scored by the same arithmetic give the same numbers, whatever the backend. Only what an index
+gave may keep distances of the store's own, if their error is known to be within rule 6.5.
 """
 
 import math
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from vectorkit.types import FloatArray, Metric
 
-__all__ = ["EXACT_LIMIT", "Ranked", "float32_error", "measure", "rank"]
+__all__ = ["EXACT_LIMIT", "Ranked", "float32_error", "measure", "rank", "score_of"]
 
 EXACT_LIMIT: Final = 2000
 """A search whose filter leaves at most this many records is exact by default (rule 6.7)."""
@@ -79,6 +80,13 @@ def _measure(
     cosines = products / np.sqrt(squares * np.add.reduce(np.square(query)))
     cosines = np.minimum(np.maximum(cosines, -1.0), 1.0)  # a third of the time of np.clip on a few rows
     return 1.0 - cosines, cosines
+
+
+def score_of(metric: Metric, distance: float) -> float:
+    """The score that goes with a distance by rule 6.3."""
+    if metric == "cosine":
+        return 1.0 - distance
+    return 1.0 / (1.0 + distance) if metric == "l2" else -distance
 
 
 def rank(metric: Metric, query: FloatArray, ids: Sequence[str], vectors: FloatArray, k: int) -> list[Ranked]:

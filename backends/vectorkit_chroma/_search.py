@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vectorkit.ranking import EXACT_LIMIT, float32_error, rank
+from vectorkit.ranking import EXACT_LIMIT, float32_error, rank, score_of
 from vectorkit.types import FloatArray, Hit, Metric, Ranking
 from vectorkit_chroma._codec import BIG_NORM
 from vectorkit_chroma._found import EVERYTHING, Found, Selection, Stored, chunks
@@ -150,7 +150,7 @@ class _Search:
     def _hits_as_found(self, found: Found) -> list[Hit]:
         best = sorted(zip([min(max(d, 0.0), 2.0) for d in found.distances], found.ids, found.records, strict=True))
         return [
-            self._hit(id, 1.0 - distance, distance, record, record.embedding)
+            self._hit(id, score_of(self._metric, distance), distance, record, record.embedding)
             for distance, id, record in best[: self._k]
             if record.row
         ]

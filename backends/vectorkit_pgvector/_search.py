@@ -1,14 +1,18 @@
-"""Search (section 6 of the contract): PostgreSQL finds candidates, `vectorkit.ranking` scores and orders them."""
+"""Search (section 6 of the contract): PostgreSQL finds candidates, and scores those that an index gave.
+
+Where all rows are compared, `vectorkit.ranking` scores the nearest and orders them.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from vectorkit.filters import Filter
 from vectorkit.indexes import MAX_EF_SEARCH, Index, IVFFlat
-from vectorkit.ranking import EXACT_LIMIT, Ranked, rank
+from vectorkit.ranking import EXACT_LIMIT, Ranked, rank, score_of
 from vectorkit.types import FloatArray, Hit, Ranking
 from vectorkit_pgvector import _index_sql, _search_sql
 from vectorkit_pgvector._codec import load_metadata, load_vector, load_vectors
@@ -18,6 +22,9 @@ from vectorkit_pgvector._sizes import Sizes, key_of
 from vectorkit_pgvector._sql import Table
 
 __all__ = ["Request", "Way", "index_settings", "search"]
+
+Row: TypeAlias = tuple[Any, ...]
+"""What a `Found` is made of."""
 
 Way: TypeAlias = "Callable[[Session, Table, Sequence[Request]], list[Ranking]]"
 """A way to find the answers."""
@@ -39,6 +46,7 @@ _SURELY: Final = 1.25
 _UNSURE: Final = 3
 """How many times as long the other way must take for it to be worth trying when one is not."""
 _CHUNK: Final = 1000
+_KEY_AND_ID: Final = itemgetter(Found._fields.index("key"), Found._fields.index("id"))
 _ROWS_AT_ONCE: Final = 5000
 """Rows of several queries that are fetched together: bounds memory."""
 
@@ -122,23 +130,28 @@ def _exactly(session: Session, table: Table, requests: Sequence[Request]) -> lis
 def _by_index(session: Session, table: Table, requests: Sequence[Request]) -> list[Ranking]:
     """Ask the index; where it reaches too few rows, compare with all."""
     statements = [
-        _search_sql.index(table, each.query, each.where, each.k, _candidates(table, each)) for each in requests
+        _search_sql.index(
+            table, each.query, each.where, each.k, _candidates(table, each), embeddings=each.include_embeddings
+        )
+        for each in requests
     ]
-    taken = session.each(statements, lambda at, rows: _indexed(table, requests[at], _found(rows)))
+    taken = session.each(statements, lambda at, rows: _indexed(table, requests[at], rows))
     return _finished(session, table, requests, taken)
 
 
 def _among_nearest(session: Session, table: Table, requests: Sequence[Request], *, otherwise: Way) -> list[Ranking]:
     """Ask the index for the nearest rows, whatever they hold; if too few of them match, find those in another way."""
 
-    def take(at: int, rows: list[tuple[Any, ...]]) -> Ranking | None:
-        found = _found(rows)
-        if not found or found[0].total < _wanted(table, requests[at]):
+    def take(at: int, rows: list[Row]) -> Ranking | None:
+        if not rows or Found._make(rows[0]).total < _wanted(table, requests[at]):
             return None
-        return _ranking(_nearest(table, requests[at], found), requests[at], exact=False)
+        return _scored(table, rows)
 
     statements = [
-        _search_sql.among_nearest(table, each.query, each.where, each.k, _looked_at(each.k)) for each in requests
+        _search_sql.among_nearest(
+            table, each.query, each.where, each.k, _looked_at(each.k), embeddings=each.include_embeddings
+        )
+        for each in requests
     ]
     return _completed(session, table, requests, session.each(statements, take), otherwise)
 
@@ -151,14 +164,23 @@ def _unfiltered(session: Session, table: Table, requests: Sequence[Request], *, 
         return _by_index(session, table, requests)
     changes = sizes.changes
 
-    def take(at: int, rows: list[tuple[Any, ...]]) -> Ranking | _TooFew | _Tied:
-        few, found = _told(rows)
-        if known and not few:
+    def take(at: int, rows: list[Row]) -> Ranking | _TooFew | _Tied:
+        few, rows = _told(rows)
+        if few:
+            return _compared(table, requests[at], _found(rows))
+        if known:
             sizes.note(key, _by_index, changes)
-        return (_compared if few else _indexed)(table, requests[at], found)
+        return _indexed(table, requests[at], rows)
 
     statements = [
-        _search_sql.exact_or_index(table, each.query, _limit(each.k), each.k, _candidates(table, each))
+        _search_sql.exact_or_index(
+            table,
+            each.query,
+            _limit(each.k),
+            each.k,
+            _candidates(table, each),
+            embeddings=each.include_embeddings,
+        )
         for each in requests
     ]
     return _finished(session, table, requests, session.each(statements, take))
@@ -172,7 +194,7 @@ def _filtered(session: Session, table: Table, requests: Sequence[Request], *, si
         return way(session, table, requests)
     changes = sizes.changes
 
-    def take(at: int, rows: list[tuple[Any, ...]]) -> Ranking | _TooFew | _Tied | None:
+    def take(at: int, rows: list[Row]) -> Ranking | _TooFew | _Tied | None:
         found = _found(rows)
         few = not found or found[0].total <= EXACT_LIMIT
         return _compared(table, requests[at], found) if few else None
@@ -228,10 +250,10 @@ class _Tied(NamedTuple):
     largest: float
 
 
-def _indexed(table: Table, request: Request, rows: list[Found]) -> Ranking | _TooFew:
+def _indexed(table: Table, request: Request, rows: list[Row]) -> Ranking | _TooFew:
     """The answer from what the index gave, if that is enough."""
-    if rows and (rows[0].total or len(rows)) == _candidates(table, request):
-        return _ranking(_nearest(table, request, rows), request, exact=False)
+    if rows and (Found._make(rows[0]).total or len(rows)) == _candidates(table, request):
+        return _scored(table, rows)
     return _TooFew()
 
 
@@ -279,14 +301,13 @@ def _limit(k: int) -> int:
     return k + _MARGIN + k // 16
 
 
-def _found(rows: list[tuple[Any, ...]]) -> list[Found]:
+def _found(rows: list[Row]) -> list[Found]:
     return [Found._make(row) for row in rows]
 
 
-def _told(rows: list[tuple[Any, ...]]) -> tuple[bool, list[Found]]:
+def _told(rows: list[Row]) -> tuple[bool, list[Row]]:
     """Whether few rows match, as the row without an id says, and the others."""
-    found = _found(rows)
-    return any(row.total for row in found if not row.id), [row for row in found if row.id]
+    return any(few for id, *_, few in rows if not id), [row for row in rows if row[0]]
 
 
 def _looked_at(k: int) -> int:
@@ -332,6 +353,23 @@ def _nearest(table: Table, request: Request, rows: list[Found]) -> list[_Placed]
     vectors = load_vectors([row.embedding for row in rows], table.spec.dimension)
     places = rank(table.spec.metric, request.query, [row.id for row in rows], vectors, request.k)
     return [_Placed(place, rows[place.row]) for place in places]
+
+
+def _scored(table: Table, rows: list[Row]) -> Ranking:
+    """The answer from rows that the server scored."""
+    metric = table.spec.metric
+    hits = [
+        Hit(
+            id,
+            score_of(metric, distance),
+            distance,
+            document,
+            load_metadata(metadata),
+            None if embedding is None else load_vector(embedding),
+        )
+        for id, document, metadata, embedding, distance, _ in sorted(rows, key=_KEY_AND_ID)
+    ]
+    return Ranking(hits, exact=False)
 
 
 def _ranking(best: Iterable[_Placed], request: Request, *, exact: bool) -> Ranking:

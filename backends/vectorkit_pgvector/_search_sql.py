@@ -1,9 +1,12 @@
 """The SQL of searches. Each statement has the query vector as `$1` and returns rows of `Found`.
 
-PostgreSQL orders candidates by distances that pgvector sums in float32; `vectorkit.ranking` then scores them in
-float64. A `key` is a float32 distance that cannot be larger than a row's true distance by more than a known bound:
-for `cosine` and `l2` that bound is the same for all rows, for `ip` it grows with a row's norm and is taken off
-in the statement.
+Where all rows are compared, they are ordered by distances that pgvector sums in float32, and `vectorkit.ranking` then
+scores the nearest in float64. Their `key` is a float32 distance that cannot be larger than a row's true distance by
+more than a known bound: for `cosine` and `l2` that bound is the same for all rows, for `ip` it grows with a row's norm
+and is taken off in the statement.
+
+What the index gives is scored by the server, so that no vector has to be sent: the `key` is then the distance, of known
+error (`_measured`).
 """
 
 import math
@@ -44,8 +47,8 @@ class Found(NamedTuple):
         id: The record's id.
         document: Its text.
         metadata: Its metadata, JSON text.
-        embedding: Its vector as `vector_send` sends it.
-        key: What it was ordered by.
+        embedding: Its vector as `vector_send` sends it; None if the server scored the row and the vector is not wanted.
+        key: What it was ordered by; if the server scored the row, its distance.
         total: How many rows match, or the index gave, of which the nearest come back; 0 if all of the index's do, and
             where it does not matter.
     """
@@ -53,7 +56,7 @@ class Found(NamedTuple):
     id: str
     document: str | None
     metadata: str
-    embedding: bytes
+    embedding: bytes | None
     key: float
     total: int
 
@@ -77,7 +80,9 @@ def exact(table: Table, query: FloatArray, where: Filter | None, limit: int) -> 
     return Statement(f"SELECT {_columns(table)}, 0 FROM {ordered}", parameters, None if where is None else False)
 
 
-def exact_or_index(table: Table, query: FloatArray, limit: int, k: int, candidates: int) -> Statement:
+def exact_or_index(
+    table: Table, query: FloatArray, limit: int, k: int, candidates: int, *, embeddings: bool
+) -> Statement:
     """As `exact` if the table has few enough rows, else as `index`; in one round trip, and one snapshot.
 
     One more row always comes back, whose id is empty and whose total says whether it was the former (0 or 1).
@@ -86,7 +91,7 @@ def exact_or_index(table: Table, query: FloatArray, limit: int, k: int, candidat
     parameters: list[Any] = [vector(query)]
     counted = f"SELECT FROM {table.rows} LIMIT {EXACT_LIMIT + 1}"
     few = _by_key(table, query, "(SELECT few FROM probe)", limit, parameters)
-    many = _by_index(table, "(SELECT NOT few FROM probe)", k, candidates)
+    many = _by_index(table, "(SELECT NOT few FROM probe)", k, candidates, embeddings)
     return Statement(
         f"WITH probe AS MATERIALIZED (SELECT count(*) <= {EXACT_LIMIT} AS few FROM ({counted}) AS matching) "
         f"SELECT {_columns(table)}, 0 FROM {few} UNION ALL {many} {_TELL}",
@@ -123,16 +128,20 @@ def size(table: Table) -> Statement:
     return Statement(rows, [table.name])
 
 
-def index(table: Table, query: FloatArray, where: Filter | None, k: int, candidates: int) -> Statement:
+def index(
+    table: Table, query: FloatArray, where: Filter | None, k: int, candidates: int, *, embeddings: bool
+) -> Statement:
     """The first k of `candidates` rows that the index gives."""
     parameters: list[Any] = [vector(query)]
     if where is None:
-        return Statement(_of_all(table, k, candidates), parameters)
-    text = _by_index(table, condition(where, parameters, table.columns), k, candidates)
+        return Statement(_of_all(table, k, candidates, embeddings), parameters)
+    text = _by_index(table, condition(where, parameters, table.columns), k, candidates, embeddings)
     return Statement(text, parameters, prepare=False)
 
 
-def among_nearest(table: Table, query: FloatArray, where: Filter | None, k: int, looked: int) -> Statement:
+def among_nearest(
+    table: Table, query: FloatArray, where: Filter | None, k: int, looked: int, *, embeddings: bool
+) -> Statement:
     """Of the `looked` rows that the index gives first, whatever they hold, the first k that match; of no partitions."""
     parameters: list[Any] = [vector(query)]
     matching = condition(where, parameters, table.columns)
@@ -144,7 +153,7 @@ def among_nearest(table: Table, query: FloatArray, where: Filter | None, k: int,
         f"CROSS JOIN LATERAL ({found} WHERE ctid = first.place AND {matching}) AS matching "
         f"ORDER BY key, id LIMIT {k}"
     )
-    text = f"SELECT {_columns(table)}, nearest.total FROM {_fetched(table, nearest)}"
+    text = f"SELECT {_scored(table, embeddings)}, nearest.total FROM {_fetched(table, nearest)}"
     return Statement(text, parameters, prepare=False)
 
 
@@ -169,6 +178,30 @@ def _columns(table: Table) -> str:
     return f"stored.id, stored.document, stored.metadata::text, {sent}, nearest.key"
 
 
+def _scored(table: Table, embeddings: bool) -> str:
+    """As `_columns`, of rows whose distance the server tells."""
+    sent = f"{table.facts.schema}.vector_send(stored.embedding)" if embeddings else "NULL::bytea"
+    return f"stored.id, stored.document, stored.metadata::text, {sent}, {_measured(table)}"
+
+
+def _measured(table: Table) -> str:
+    """The distance of rule 6.2, of an error that is known: it comes from one of pgvector's few sums in float64.
+
+    `vector_norm` sums in float64, so all that is rounded to float32 are the numbers it is given, each by at most
+    u = 2**-24 of itself. Of `a - b` it errs by u times itself. Of the difference d of two unit vectors, whose numbers
+    were rounded before, it errs by at most 2 u + u d, and d**2 / 2, which is 1 - cos(a, b), by 2 u d + u d**2, which is
+    at most 8 u = 4.8e-7 (at d = 2), and next to nothing for near vectors. Rule 6.5 allows 1e-6.
+    """
+    schema, embedding, query = table.facts.schema, "stored.embedding", f"$1::{table.vector}"
+    if table.spec.metric == "l2":
+        return f"{schema}.vector_norm({schema}.vector_sub({embedding}, {query}))"
+    units = (f"{schema}.l2_normalize({vector})" for vector in (embedding, query))
+    cosine_distance = f"least(2, {schema}.vector_norm({schema}.vector_sub({', '.join(units)})) ^ 2 / 2)"
+    if table.spec.metric == "cosine":
+        return cosine_distance
+    return f"{schema}.vector_norm({embedding}) * {schema}.vector_norm({query}) * ({cosine_distance} - 1)"
+
+
 def _distance(table: Table) -> str:
     return f"(embedding {table.operator} $1::{table.vector})"
 
@@ -188,11 +221,11 @@ def _by_key(table: Table, query: FloatArray, matching: str, limit: int, paramete
 
 
 @lru_cache(maxsize=256)
-def _of_all(table: Table, k: int, candidates: int) -> str:
-    return _by_index(table, "true", k, candidates)
+def _of_all(table: Table, k: int, candidates: int, embeddings: bool) -> str:
+    return _by_index(table, "true", k, candidates, embeddings)
 
 
-def _by_index(table: Table, matching: str, k: int, candidates: int) -> str:
+def _by_index(table: Table, matching: str, k: int, candidates: int, embeddings: bool) -> str:
     """What an iterative scan gives is not quite in order, so more is asked for than needed, and sorted.
 
     The key is that of the vectors, whatever the index holds. It is not the very expression that the index orders by,
@@ -200,14 +233,13 @@ def _by_index(table: Table, matching: str, k: int, candidates: int) -> str:
     """
     near = _index_sql.distance(table, f"$1::{table.vector}")
     if candidates == k:  # all are needed, so there is nothing to sort out here
-        columns = f"id, document, metadata::text, {table.sent_embedding}, {_distance(table)}, 0"
-        return f"(SELECT {columns} FROM {table.rows} WHERE {matching} ORDER BY {near} LIMIT {k})"
+        return f"(SELECT {_scored(table, embeddings)}, 0 FROM {table.rows} WHERE {matching} ORDER BY {near} LIMIT {k})"
     nearest = (
         f"SELECT *, count(*) OVER () AS total FROM "
         f"(SELECT {_found(table)}, {_distance(table)} + 0 AS key FROM {table.rows} WHERE {matching} "
         f"ORDER BY {near} LIMIT {candidates}) AS candidates ORDER BY key, id LIMIT {k}"
     )
-    return f"SELECT {_columns(table)}, nearest.total FROM {_fetched(table, nearest)}"
+    return f"SELECT {_scored(table, embeddings)}, nearest.total FROM {_fetched(table, nearest)}"
 
 
 def _found(table: Table) -> str:

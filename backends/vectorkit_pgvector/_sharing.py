@@ -40,6 +40,8 @@ def shared(
     Returns:
         The results, in the order of the items.
     """
+    if len(items) < 2 * _LEAST:
+        return sessions.read(lambda session: work(session, items), settings)
     with sessions.helpers(len(items) // _LEAST - 1) as helpers:
         if not helpers:
             return sessions.read(lambda session: work(session, items), settings)

@@ -10,7 +10,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import tuple_row
 
-from vectorkit import Collection, Hit, MemoryBackend, Metric, VectorStore, filters
+from vectorkit import Collection, Hit, IVFFlat, MemoryBackend, Metric, VectorStore, filters
+from vectorkit.ranking import measure, score_of
 from vectorkit.types import FloatArray
 from vectorkit_pgvector import PgVectorBackend, _search_sql, _sizes
 from vectorkit_pgvector._codec import Binary, BinaryDumper
@@ -82,7 +83,7 @@ def test_the_default_search_uses_the_index_above_the_limit(large: Collection, ad
     table = table_of(large, admin)
     for name, value in index_settings(10).items():
         admin.execute("SELECT set_config(%s, %s, false)", [name, value])
-    many = plan(admin, _search_sql.exact_or_index(table, query, 14, 10, 14))
+    many = plan(admin, _search_sql.exact_or_index(table, query, 14, 10, 14, embeddings=False))
     assert "Index Scan using" in many
     assert "embedding_idx" in many
     assert "Tid Scan" not in many.replace("Tid Scan on", "never") or "(never executed)" in many
@@ -117,7 +118,7 @@ def test_an_exact_search_passes_the_index_by(large: Collection, admin: Connectio
 def test_k_come_back_and_are_what_they_say(
     large: Collection, reference: Collection, where: dict[str, Any] | None, exact: bool | None
 ) -> None:
-    """6.1, 6.2 Whatever is left by the filter; exact searches equal the reference to the last bit (6.7)."""
+    """6.1, 6.2, 6.5 Whatever is left by the filter; exact searches equal the reference to the last bit (6.7)."""
     for query in clustered(6, 16, seed=3):
         for k in (1, 10, 300):
             found = large.search(query, k, where=where, exact=exact)
@@ -127,8 +128,42 @@ def test_k_come_back_and_are_what_they_say(
                 assert numbers(found) == numbers(expected)
             else:
                 scored = {hit.id: hit.score for hit in reference.search(query, COUNT, where=where)}
-                assert [hit.score for hit in found] == [scored[hit.id] for hit in found]
+                assert [hit.score for hit in found] == pytest.approx([scored[hit.id] for hit in found], abs=5e-7)
                 assert [(hit.distance, hit.id) for hit in found] == sorted((hit.distance, hit.id) for hit in found)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2", "ip"])
+@pytest.mark.parametrize("dimension", [3, 2000])
+def test_distances_of_what_the_index_gives_are_right_whatever_the_vectors(
+    store: VectorStore, metric: Metric, dimension: int
+) -> None:
+    """6.2, 6.5 Made so that roundings add up: numbers all positive and nearly equal, opposite, far apart in norm."""
+    rng = np.random.default_rng(18)
+    alike = 1 + 1e-3 * rng.random((700, dimension))
+    unlike = rng.normal(size=(700, dimension))
+    lengths = 10.0 ** rng.uniform(-8, 12, size=(700, 1))
+    stored = np.concatenate([alike, -alike, unlike, lengths * alike]).astype(np.float32)
+    docs = store.create_collection("docs", dimension=dimension, metric=metric, index=IVFFlat(lists=2, probes=2))
+    docs.add(ids=[f"{number:04}" for number in range(len(stored))], embeddings=stored)
+    assert not docs.explain(stored[5], 2800, exact=False).exact
+    norms = np.linalg.norm(stored.astype(np.float64), axis=1)
+    for query in (stored[5], stored[1500], stored[2200], 3 * stored[1500]):
+        found = docs.search(query, 2800, exact=False)
+        assert len(found) == 2800
+        rows = [int(hit.id) for hit in found]
+        distances, _ = measure(metric, query, stored[rows])
+        asked = float(np.linalg.norm(query.astype(np.float64)))
+        scales = {"cosine": np.ones(len(rows)), "l2": asked + norms[rows], "ip": asked * norms[rows]}[metric]
+        errors = np.abs(np.array([hit.distance for hit in found]) - distances)
+        assert (errors <= 4.8e-7 * scales).all()
+        assert [hit.score for hit in found] == [score_of(metric, hit.distance or 0.0) for hit in found]
+        if metric == "cosine":
+            assert all(0 <= (hit.distance or 0.0) <= 2 for hit in found)
+    hit, *_ = docs.search(unlike[3].astype(np.float32), 1, exact=False, include_embeddings=True)
+    assert hit.embedding is not None
+    if metric != "ip":
+        assert hit.distance == 0
+        assert np.array_equal(hit.embedding, stored[1403])
 
 
 @pytest.mark.parametrize("exact", [None, True, False])
@@ -218,7 +253,9 @@ def test_the_nearest_records_answer_a_filter_that_many_of_them_match(
         assert explained.index is not None
         assert not explained.exact
         assert explained.rows_scanned < 3000  # 2,001 of them to see that there are so many
-        assert numbers(docs.search(query, 10, where=where)) == numbers(reference.search(query, 10, where=where))
+        found, expected = docs.search(query, 10, where=where), reference.search(query, 10, where=where)
+        assert [hit.id for hit in found] == [hit.id for hit in expected]
+        assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected], abs=5e-7)
     backend.close()
 
 

@@ -201,7 +201,7 @@ def asked(plan: str) -> list[str]:
 def test_the_second_server_searches_its_own_index_and_sends_a_hundred_rows(servers: Servers, table: Table) -> None:
     """6.1 The order of the distances is asked for, and the rest of it is never fetched: the limit is ours."""
     query = vectors(1, seed=5)[0]
-    found = plan(servers, _search_sql.index(table, query, None, 10, 14))
+    found = plan(servers, _search_sql.index(table, query, None, 10, 14, embeddings=False))
     (remote,) = asked(found)
     assert re.search(r" FROM public\.vk_docs_1_p1 ORDER BY \(embedding OPERATOR\(public\.<=>\) '\[.*\]'\)", remote)
     assert "LIMIT" not in remote
