@@ -262,6 +262,8 @@ def as_count(value: object, what: str) -> int:
 
 def as_filter(where: Where | None, where_document: Mapping[str, Any] | None) -> Filter | None:
     """Both filters as one tree; None if neither is given."""
+    if where is None and where_document is None:
+        return None
     parts = [part for part in (filters.parse(where), filters.parse_document(where_document)) if part is not None]
     return filters.simplify(filters.And(tuple(parts))) if parts else None
 

@@ -165,6 +165,8 @@ def check_score(value: object) -> float:
 
 def check_share(value: object, what: str) -> float:
     """Return `value` as a float if it is a real number from 0 to 1, or raise `InvalidArgumentError`."""
+    if type(value) is float and 0.0 <= value <= 1.0:
+        return value
     number: Any = value  # compared as it is: an int may be too large for a float
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= number <= 1:  # NaN is not
         raise InvalidArgumentError(f"{what} is a number from 0 to 1, not {short(value)} ({type(value).__name__})")

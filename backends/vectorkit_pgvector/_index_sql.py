@@ -6,6 +6,7 @@ the vectors themselves.
 """
 
 import math
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 from vectorkit.errors import UnsupportedError
@@ -76,6 +77,7 @@ def representation(spec: CollectionSpec) -> Representation | None:
     return "binary" if spec.metric == "cosine" else None
 
 
+@lru_cache(maxsize=256)
 def serves(table: Table) -> bool:
     """Whether searches may use an index: only if a scan of it can go on until it has enough rows, from 0.8 on."""
     return representation(table.spec) is not None and table.facts.version >= (0, 8)
