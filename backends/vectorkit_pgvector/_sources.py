@@ -19,13 +19,23 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from vectorkit.errors import BackendError, InvalidArgumentError
 from vectorkit_pgvector._errors import translate_refusal
 
-__all__ = ["CallersConnection", "CallersPool", "Connection", "OwnPool", "Source", "check_url", "describe"]
+__all__ = ["CallersConnection", "CallersPool", "Connection", "OwnConnection", "OwnPool", "Source", "check_url", "describe"]
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
 _MAX_CONNECTIONS: Final = 10
 _POOL_TIMEOUT: Final = 10.0  # seconds until one of them must be free
 _CONNECT_TIMEOUT: Final = 10  # seconds, unless the URL says otherwise
+
+
+class OwnConnection(psycopg.Connection[Any]):
+    """A connection of a pool of one's own.
+
+    Attributes:
+        kept: What is used again by the next call on it, such as a cursor: nobody else changes the connection.
+    """
+
+    kept: Any = None
 
 
 class Source(Protocol):
@@ -88,7 +98,7 @@ class OwnPool:
     def start_over(self) -> None:
         """Forget what is open, without touching it."""
         self._lock = threading.Lock()
-        self._opened: tuple[str, ConnectionPool[Connection]] | None = None
+        self._opened: tuple[str, ConnectionPool[OwnConnection]] | None = None
         self._release: Callable[[], object] | None = None
 
     def connection(self) -> AbstractContextManager[Connection]:
@@ -117,7 +127,7 @@ class OwnPool:
         if release is not None:
             release()
 
-    def _open(self) -> "tuple[str, ConnectionPool[Connection]]":
+    def _open(self) -> "tuple[str, ConnectionPool[OwnConnection]]":
         with self._lock:
             if self._closed:
                 raise BackendError("this store was closed while a call was under way")
@@ -131,8 +141,9 @@ class OwnPool:
                 if self._pooler is not None:
                     pooler = self._pooler
                 self.settings = {} if pooler else self._kept
-                pool = ConnectionPool[Connection](
+                pool = ConnectionPool[OwnConnection](
                     conninfo,
+                    connection_class=OwnConnection,
                     kwargs={**_arguments(conninfo), **({"prepare_threshold": None} if pooler else {})},
                     min_size=0,
                     max_size=_MAX_CONNECTIONS,
@@ -160,7 +171,7 @@ class _Lent:
 
     __slots__ = ("_connection", "_conninfo", "_pool")
 
-    def __init__(self, conninfo: str, pool: "ConnectionPool[Connection]") -> None:
+    def __init__(self, conninfo: str, pool: "ConnectionPool[OwnConnection]") -> None:
         self._conninfo = conninfo
         self._pool = pool
 
@@ -176,7 +187,7 @@ class _Lent:
         self._pool.putconn(self._connection)
 
 
-def _release(pid: int, pool: "ConnectionPool[Connection]", close_server: Callable[[], None]) -> None:
+def _release(pid: int, pool: "ConnectionPool[OwnConnection]", close_server: Callable[[], None]) -> None:
     if os.getpid() == pid:
         pool.close()
         close_server()
