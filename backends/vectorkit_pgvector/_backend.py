@@ -41,6 +41,7 @@ from vectorkit_pgvector import (
     _writing,
 )
 from vectorkit_pgvector._adopting import Wanted
+from vectorkit_pgvector._answers import Request
 from vectorkit_pgvector._catalog import Catalog
 from vectorkit_pgvector._errors import translated
 from vectorkit_pgvector._indexing import Indexing
@@ -392,7 +393,7 @@ class PgVectorBackend:
         with translated(collection):
             table = self._table(collection)
             settings = self._settings(table, k, exact, effort)
-            request = _search.Request(query, k, where, exact, False)
+            request = Request(query, k, where, exact, False)
             return self._sessions.read(
                 lambda session: _explain.explain(session, table, request, settings), settings=settings
             )
@@ -465,7 +466,7 @@ class PgVectorBackend:
         tables = self._catalog.text_tables(collection)
         with translated(collection):
             table = self._table(collection)
-            requests = [_search.Request(vector, fetch_k, where, exact, include_embeddings) for vector in vectors]
+            requests = [Request(vector, fetch_k, where, exact, include_embeddings) for vector in vectors]
             return self._sessions.read(
                 lambda session: _text_search.search_hybrid(session, table, tables, requests, queries, self._sizes),
                 settings=self._settings(table, fetch_k, exact, None),
@@ -500,10 +501,10 @@ class PgVectorBackend:
     ) -> list[Ranking]:
         with translated(collection):
             table = self._table(collection)
-            requests = [_search.Request(query, k, where, exact, include_embeddings) for query in queries]
+            requests = [Request(query, k, where, exact, include_embeddings) for query in queries]
             settings = self._settings(table, k, exact, effort)
 
-            def work(session: Session, some: Sequence[_search.Request]) -> list[Ranking]:
+            def work(session: Session, some: Sequence[Request]) -> list[Ranking]:
                 return _search.search(session, table, some, self._sizes)
 
             return shared(self._sessions, requests, work, settings)

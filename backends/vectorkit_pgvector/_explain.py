@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 from vectorkit.ranking import EXACT_LIMIT
 from vectorkit.types import Explanation
 from vectorkit_pgvector import _index_sql, _search
+from vectorkit_pgvector._answers import Request
 from vectorkit_pgvector._sessions import Session
 from vectorkit_pgvector._sizes import Sizes
 from vectorkit_pgvector._sql import Statement, Table
@@ -73,7 +74,7 @@ class _ExplainingSession(Session):
         self.plans.append(plan)
 
 
-def explain(session: Session, table: Table, request: _search.Request, settings: Mapping[str, str]) -> Explanation:
+def explain(session: Session, table: Table, request: Request, settings: Mapping[str, str]) -> Explanation:
     """See `IndexedBackend.explain`; under the settings given."""
     explaining = _ExplainingSession(session, table)
     (ranking,) = _search.search(explaining, table, [request], Sizes())
@@ -107,7 +108,7 @@ def _steps(node: Mapping[str, Any], depth: int) -> Iterator[_Step]:
         yield from _steps(child, depth + 1)
 
 
-def _reason(table: Table, request: _search.Request, *, used: bool, exact: bool, usable: bool, compared: bool) -> str:
+def _reason(table: Table, request: Request, *, used: bool, exact: bool, usable: bool, compared: bool) -> str:
     spec = table.spec
     if request.exact is True:
         return "exact=True asks to compare with every record that matches"

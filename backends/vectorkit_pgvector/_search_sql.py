@@ -1,12 +1,12 @@
-"""The SQL of searches. Each statement has the query vector as `$1` and returns rows of `Found`.
+"""The SQL of searches. Each statement has the query vector as `$1`.
 
 Where all rows are compared, they are ordered by distances that pgvector sums in float32, and `vectorkit.ranking` then
 scores the nearest in float64. Their `key` is a float32 distance that cannot be larger than a row's true distance by
 more than a known bound: for `cosine` and `l2` that bound is the same for all rows, for `ip` it grows with a row's norm
 and is taken off in the statement.
 
-What the index gives is scored by the server, so that no vector has to be sent: the `key` is then the distance, of known
-error (`_measured`).
+What the index gives is scored by the server, so that no vector has to be sent: in float64 too, as far as it matters
+(`_measured`).
 """
 
 import math
@@ -23,6 +23,7 @@ from vectorkit_pgvector._sql import Statement, Table
 
 __all__ = [
     "Found",
+    "Scored",
     "among_nearest",
     "exact",
     "exact_if_few",
@@ -41,23 +42,42 @@ _SMALLEST: Final = 2.0**-126
 
 
 class Found(NamedTuple):
-    """One row of a search.
+    """A row that was compared with others by what the server computed.
 
     Attributes:
         id: The record's id.
         document: Its text.
         metadata: Its metadata, JSON text.
-        embedding: Its vector as `vector_send` sends it; None if the server scored the row and the vector is not wanted.
-        key: What it was ordered by; if the server scored the row, its distance.
-        total: How many rows match, or the index gave, of which the nearest come back; 0 if all of the index's do, and
-            where it does not matter.
+        embedding: Its vector as `vector_send` sends it.
+        key: What it was ordered by.
+        total: How many rows match, of which the nearest come back; 0 where it does not matter.
+    """
+
+    id: str
+    document: str | None
+    metadata: str
+    embedding: bytes
+    key: float
+    total: int
+
+
+class Scored(NamedTuple):
+    """A row that the index gave, and the server scored.
+
+    Attributes:
+        id: The record's id.
+        document: Its text.
+        metadata: Its metadata, JSON text.
+        embedding: Its vector as `vector_send` sends it; None if it is not wanted.
+        distance: Its distance.
+        total: How many rows the index gave, of which the nearest come back; 0 if all do.
     """
 
     id: str
     document: str | None
     metadata: str
     embedding: bytes | None
-    key: float
+    distance: float
     total: int
 
 
@@ -179,7 +199,7 @@ def _columns(table: Table) -> str:
 
 
 def _scored(table: Table, embeddings: bool) -> str:
-    """As `_columns`, of rows whose distance the server tells."""
+    """Of rows that the index gave (`stored`)."""
     sent = f"{table.facts.schema}.vector_send(stored.embedding)" if embeddings else "NULL::bytea"
     return f"stored.id, stored.document, stored.metadata::text, {sent}, {_measured(table)}"
 

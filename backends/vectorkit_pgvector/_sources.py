@@ -19,7 +19,16 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from vectorkit.errors import BackendError, InvalidArgumentError
 from vectorkit_pgvector._errors import translate_refusal
 
-__all__ = ["CallersConnection", "CallersPool", "Connection", "OwnConnection", "OwnPool", "Source", "check_url", "describe"]
+__all__ = [
+    "CallersConnection",
+    "CallersPool",
+    "Connection",
+    "OwnConnection",
+    "OwnPool",
+    "Source",
+    "check_url",
+    "describe",
+]
 
 Connection: TypeAlias = psycopg.Connection[Any]
 

@@ -8,8 +8,8 @@ from vectorkit.filters import Filter
 from vectorkit.ranking import measure
 from vectorkit.types import Candidate, Hit
 from vectorkit_pgvector import _search, _text_sql
+from vectorkit_pgvector._answers import Request
 from vectorkit_pgvector._codec import load_metadata, load_vector, load_vectors
-from vectorkit_pgvector._search import Request
 from vectorkit_pgvector._sessions import Session
 from vectorkit_pgvector._sizes import Sizes
 from vectorkit_pgvector._sql import Statement, Table

@@ -146,6 +146,22 @@ def test_repr_tells_the_place_and_no_secret(postgres_url: str) -> None:
     assert SECRET not in repr(PgVectorBackend(pool=pool))
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory in use is read from /proc")
+def test_an_idle_connection_does_not_hold_what_was_read(store: VectorStore) -> None:
+    """9.1 Though the next call on it goes on with its cursor."""
+
+    def in_use() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    docs = store.create_collection("docs", dimension=2)
+    docs.add(ids=["a"], embeddings=[[1, 0]], documents=["x" * 60_000_000])
+    assert docs.count() == 1
+    before = in_use()
+    for _ in range(2):
+        assert len(docs.search([1, 0])[0].document or "") == 60_000_000
+    assert in_use() - before < 90_000_000  # libpq's buffer stays as large as the largest row
+
+
 # --- what goes wrong --------------------------------------------------------------------------------------------
 
 

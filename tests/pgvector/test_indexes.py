@@ -29,7 +29,7 @@ from vectorkit import (
     VectorStore,
 )
 from vectorkit.indexes import Index
-from vectorkit.ranking import measure, score_of
+from vectorkit.ranking import score_of
 from vectorkit.types import FloatArray
 from vectorkit_pgvector import PgVectorBackend
 
@@ -495,7 +495,8 @@ def test_an_index_of_less_than_the_vectors_finds_them_with_their_own_distances(
             found = docs.search(query, 10, where=where, exact=False)
             assert len(found) == 10
             distances = {hit.id: hit.distance for hit in docs.search(query, count, where=where, exact=True)}
-            assert [hit.distance for hit in found] == pytest.approx([distances[hit.id] for hit in found], abs=1e-6 * scale)
+            right = [distances[hit.id] for hit in found]
+            assert [hit.distance for hit in found] == pytest.approx(right, abs=1e-6 * scale)
             assert [hit.score for hit in found] == [score_of(metric, hit.distance or 0.0) for hit in found]
             assert found == sorted(found, key=lambda hit: (hit.distance, hit.id))
             assert len({hit.id for hit in exact} & {hit.id for hit in found}) >= 9

@@ -186,12 +186,11 @@ def test_what_is_kept_without_a_pooler_would_not_do_behind_one(pooled_url: str, 
     """8.1 Which is why it is switched: told that there is none, a statement is prepared, and looked for elsewhere."""
     with VectorStore(PgVectorBackend(pooled_url, schema=schema)) as store:
         store.create_collection("docs", dimension=2).add(ids=["a"], embeddings=[[1.0, 0.0]])
-    store = VectorStore(PgVectorBackend(pooled_url, schema=schema, pooler=False))
-    with store, pytest.raises(BackendError, match="prepared statement"):
+    with VectorStore(PgVectorBackend(pooled_url, schema=schema, pooler=False)) as store:
         docs = store.get_collection("docs")
-        # One statement alone: of two, one may be found under the other's name, and any error or answer may come of it.
-        for _ in range(50):
-            docs.search([1.0, 0.0], k=1, exact=True)
+        with pytest.raises(BackendError, match="prepared statement"):
+            # One alone: of two, one may be found under the other's name, and any error or answer may come of it.
+            [docs.search([1.0, 0.0], k=1, exact=True) for _ in range(50)]
 
 
 def test_without_a_pooler_nothing_is_kept_if_so_told(postgres_url: str, admin: Connection, schema: str) -> None:
