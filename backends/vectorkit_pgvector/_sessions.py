@@ -269,9 +269,7 @@ class Sessions:
 
     def _transaction(self, session: Session, settings: Mapping[str, str], writes: bool) -> AbstractContextManager[None]:
         connection, kept = session.connection, self._source.settings
-        settings = (
-            {name: value for name, value in settings.items() if kept.get(name) != value} if settings != kept else {}
-        )
+        settings = {name: value for name, value in settings.items() if kept.get(name) != value}
         idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
         if idle and not writes and not settings and connection.autocommit:
             return _NO_TRANSACTION

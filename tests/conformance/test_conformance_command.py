@@ -199,6 +199,35 @@ def test_a_store_that_persists_is_empty_again_afterwards(tmp_path: Path) -> None
         assert store.list_collections() == []
 
 
+LOSES_AN_INTERRUPT = """
+import gc, os, signal
+from vectorkit.testing.report import run
+
+done = []
+
+def interrupt(phase, info):
+    if done == ["first"]:
+        done.append("interrupted")
+        os.kill(os.getpid(), signal.SIGINT)
+
+def note(result, total):
+    done.append("first" if not done else result.test)
+    gc.collect()
+
+gc.callbacks.append(interrupt)
+try:
+    run("memory:", on_result=note)
+except KeyboardInterrupt:
+    print(done.index("interrupted"), len(done))
+"""
+
+
+def test_an_interrupt_while_garbage_is_collected_is_not_lost(tmp_path: Path) -> None:
+    """Hypothesis watches the collector from Python, and what is raised there goes nowhere."""
+    done = subprocess.run([sys.executable, "-c", LOSES_AN_INTERRUPT], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.strip() == "1 2", done.stderr
+
+
 def test_a_url_that_cannot_be_opened_exits_with_2_and_shows_no_password(tmp_path: Path) -> None:
     for url, said in (
         ("acme://host", "no backend for 'acme:'"),

@@ -8,14 +8,9 @@ from vectorkit.protocol import VectorBackend
 from vectorkit.registry import open_backend
 from vectorkit.testing import BackendConformance
 from vectorkit.testing._fixtures import BackendFactory
+from vectorkit.testing.report import NAME, URL
 
-__all__ = ["NAME", "URL", "TestBackend"]
-
-URL = pytest.StashKey[str]()
-"""Where the URL is, in the stash of pytest's configuration."""
-
-NAME = pytest.StashKey[str]()
-"""Where the backend's name is, of one that was used: it may then know the version of its server."""
+__all__ = ["TestBackend"]
 
 
 class TestBackend(BackendConformance):

@@ -156,7 +156,11 @@ class DifferenceRules(Fixtures):
             return True
 
         with ThreadPoolExecutor(6) as pool:
-            added = [thread for thread, done in enumerate(pool.map(add, range(6))) if done]
+            try:
+                added = [thread for thread, done in enumerate(pool.map(add, range(6))) if done]
+            except BaseException:
+                start.abort()  # or those that have begun would wait for the others, and this thread for them
+                raise
         assert len(added) == 1
         assert [(record.id, record.metadata) for record in docs.get()] == [
             (f"own {added[0]}", {}),

@@ -6,12 +6,15 @@ The suite is run by pytest, in this process, apart from any configuration and pl
 import os
 import platform
 import re
+import signal
+import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import Any, Final, Literal, TypeAlias
 
 import pytest
@@ -21,7 +24,13 @@ from vectorkit.registry import open_backend
 from vectorkit.testing._examples import EXAMPLES_VARIABLE
 from vectorkit.types import Capabilities
 
-__all__ = ["SECTIONS", "Outcome", "Report", "Result", "Section", "run"]
+__all__ = ["NAME", "SECTIONS", "URL", "Outcome", "Report", "Result", "Section", "run"]
+
+URL = pytest.StashKey[str]()
+"""Where the URL is, in the stash of pytest's configuration."""
+
+NAME = pytest.StashKey[str]()
+"""Where the backend's name is, of one that was used: it may then know the version of its server."""
 
 SECTIONS: Final[Mapping[int, str]] = {
     1: "Collections",
@@ -172,7 +181,7 @@ def run(
             "would drop them; give it an empty store of its own (a new path, database or schema)"
         )
     recorder = _Recorder(url, deviations or {}, on_result)
-    with TemporaryDirectory() as folder, _settings(folder, examples):
+    with TemporaryDirectory() as folder, _settings(folder, examples), _heeding_interrupts(recorder):
         status = pytest.main([str(Path(__file__).with_name("_by_url.py")), *_alone(folder)], plugins=[recorder])
     if recorder.unknown:
         raise InvalidArgumentError(f"deviations names {', '.join(recorder.unknown)}: no such test in the suite")
@@ -228,6 +237,25 @@ def _set(variables: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
+@contextmanager
+def _heeding_interrupts(recorder: "_Recorder") -> Generator[None]:
+    """Note Ctrl-C: what is raised while garbage is collected, which Hypothesis watches, would otherwise be lost."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(number: int, frame: FrameType | None) -> object:
+        recorder.interrupted = True
+        return before(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class _Recorder:
     """A plugin of pytest that gives the suite its URL and deviations, and notes what becomes of each test."""
 
@@ -237,6 +265,7 @@ class _Recorder:
         self.results: list[Result] = []
         self.unknown: list[str] = []
         self.backend = url.partition(":")[0]
+        self.interrupted = False
         self._url = url
         self._deviations = deviations
         self._on_result = on_result
@@ -245,7 +274,6 @@ class _Recorder:
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Mark the deviations, once the tests are known."""
-        from vectorkit.testing._by_url import URL
         from vectorkit.testing.suite import deviation, unknown_tests
 
         config.stash[URL] = self._url
@@ -259,8 +287,6 @@ class _Recorder:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Note what the backend calls itself."""
-        from vectorkit.testing._by_url import NAME
-
         self.backend = session.config.stash.get(NAME, self.backend)
 
     @pytest.hookimpl(wrapper=True)
@@ -273,6 +299,8 @@ class _Recorder:
         self.results.append(self._running)
         if self._on_result is not None:
             self._on_result(self._running, self._total)
+        if self.interrupted:
+            raise KeyboardInterrupt
         return done
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
