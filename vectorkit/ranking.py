@@ -1,4 +1,4 @@
-"""Distances, scores and order (section 6 of the contract): the one place where they are computed.
+"""Distances, scores and order (section 6 of the contract): computed here for every backend.
 
 A backend finds candidates in whatever way it can; it then scores their float32 vectors here, in float64, and orders
 them here. The same bits scored by the same arithmetic give the same numbers, whatever the backend. Only what an index

@@ -157,7 +157,7 @@ def _check_values(array: FloatArray, metric: Metric, what: Callable[[int], str])
     least = MIN_COSINE_NORM if metric == "cosine" else 0.0
     low, high = least**2 * 1.01, MAX_NORM**2 * 0.99
     # Of one vector, a query mostly, in a third of the time.
-    squares = [float(array[0].dot(array[0]))] if len(array) == 1 else np.einsum("ij,ij->i", array, array).tolist()
+    squares = [float(np.vdot(array, array))] if len(array) == 1 else np.einsum("ij,ij->i", array, array).tolist()
     if all(low < square < high for square in squares):  # NaN is not
         return
     finite = np.isfinite(array).all(axis=1)

@@ -4,6 +4,7 @@ Where all rows were compared, `vectorkit.ranking` scores the nearest and orders 
 scored.
 """
 
+from contextlib import closing
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -154,10 +155,10 @@ def resolved(session: Session, table: Table, request: Request, tied: Tied) -> Ra
     """The answer where some are tied: from all rows with a key up to the largest one, in bounded memory."""
     statement = _search_sql.within(table, request.query, request.where, request.k, tied.largest)
     best = tied.rows
-    stream = map(Found._make, session.stream(statement))
-    while chunk := list(islice(stream, _CHUNK)):
-        known = {row.id: row for row in chain(best, chunk)}
-        best = [placed.row for placed in _nearest(table, request, list(known.values()))]
+    with closing(session.stream(statement)) as stream:
+        while chunk := [Found._make(row) for row in islice(stream, _CHUNK)]:
+            known = {row.id: row for row in chain(best, chunk)}
+            best = [placed.row for placed in _nearest(table, request, list(known.values()))]
     return _ranking(_nearest(table, request, best), request)
 
 

@@ -1,6 +1,6 @@
 """How a search was answered: it runs as it always does, on a session that has every statement explained as well."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from vectorkit.ranking import EXACT_LIMIT
@@ -61,7 +61,7 @@ class _ExplainingSession(Session):
         self._note(statement)
         return super().rows(statement)
 
-    def stream(self, statement: Statement) -> Iterator[tuple[Any, ...]]:
+    def stream(self, statement: Statement) -> Generator[tuple[Any, ...]]:
         self._note(statement)
         return super().stream(statement)
 

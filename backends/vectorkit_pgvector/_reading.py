@@ -1,6 +1,7 @@
 """Records by id, by filter, and as a stream."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 from vectorkit.filters import Filter
@@ -36,7 +37,8 @@ def page(
 ) -> list[Record]:
     """At most `size` records that follow an id; they are made here while the server still sends others."""
     statement = _sql.page(table, where, after=after, limit=size, include_embeddings=include_embeddings)
-    return [_record(row) for row in session.stream(statement)]
+    with closing(session.stream(statement)) as rows:
+        return [_record(row) for row in rows]
 
 
 def count(session: Session, table: Table, where: Filter | None) -> int:

@@ -167,7 +167,7 @@ def among_nearest(
     matching = condition(where, parameters, table.columns)
     near = _index_sql.distance(table, f"$1::{table.vector}")
     first = f"SELECT ctid AS place FROM {table.rows} ORDER BY {near} LIMIT {looked}"
-    found = f"SELECT {_found(table)}, {_distance(table)} + 0 AS key FROM {table.rows}"
+    found = f"SELECT {_found(table)}, {_distance(table)} + 0::float8 AS key FROM {table.rows}"
     nearest = (
         f"SELECT matching.*, count(*) OVER () AS total FROM ({first}) AS first "
         f"CROSS JOIN LATERAL ({found} WHERE ctid = first.place AND {matching}) AS matching "
@@ -216,10 +216,12 @@ def _measured(table: Table) -> str:
     if table.spec.metric == "l2":
         return f"{schema}.vector_norm({schema}.vector_sub({embedding}, {query}))"
     units = (f"{schema}.l2_normalize({vector})" for vector in (embedding, query))
-    cosine_distance = f"least(2, {schema}.vector_norm({schema}.vector_sub({', '.join(units)})) ^ 2 / 2)"
+    cosine_distance = (
+        f"least(2::float8, {schema}.vector_norm({schema}.vector_sub({', '.join(units)})) ^ 2::float8 / 2::float8)"
+    )
     if table.spec.metric == "cosine":
         return cosine_distance
-    return f"{schema}.vector_norm({embedding}) * {schema}.vector_norm({query}) * ({cosine_distance} - 1)"
+    return f"{schema}.vector_norm({embedding}) * {schema}.vector_norm({query}) * ({cosine_distance} - 1::float8)"
 
 
 def _distance(table: Table) -> str:
@@ -229,7 +231,7 @@ def _distance(table: Table) -> str:
 def _key(table: Table, query: FloatArray, parameters: list[Any]) -> str:
     """The key; as an expression that is not the index's, it keeps the planner from using the index."""
     if table.spec.metric != "ip":
-        return f"{_distance(table)} + 0"
+        return f"{_distance(table)} + 0::float8"
     parameters.append(float32_error("ip", query, 1.0))
     return f"{_distance(table)} - ${len(parameters)}::float8 * {table.facts.schema}.vector_norm(embedding)"
 
@@ -253,10 +255,12 @@ def _by_index(table: Table, matching: str, k: int, candidates: int, embeddings: 
     """
     near = _index_sql.distance(table, f"$1::{table.vector}")
     if candidates == k:  # all are needed, so there is nothing to sort out here
-        return f"(SELECT {_scored(table, embeddings)}, 0 FROM {table.rows} WHERE {matching} ORDER BY {near} LIMIT {k})"
+        # Scored outside, or PostgreSQL would score all rows where it sorts them.
+        first = f"SELECT {_STORED} FROM {table.rows} WHERE {matching} ORDER BY {near} LIMIT {k}"
+        return f"(SELECT {_scored(table, embeddings)}, 0 FROM ({first}) AS stored)"
     nearest = (
         f"SELECT *, count(*) OVER () AS total FROM "
-        f"(SELECT {_found(table)}, {_distance(table)} + 0 AS key FROM {table.rows} WHERE {matching} "
+        f"(SELECT {_found(table)}, {_distance(table)} + 0::float8 AS key FROM {table.rows} WHERE {matching} "
         f"ORDER BY {near} LIMIT {candidates}) AS candidates ORDER BY key, id LIMIT {k}"
     )
     return f"SELECT {_scored(table, embeddings)}, nearest.total FROM {_fetched(table, nearest)}"

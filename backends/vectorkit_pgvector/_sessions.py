@@ -31,6 +31,7 @@ T = TypeVar("T")
 _CONFLICT_ATTEMPTS: Final = 10
 _CONFLICT_PAUSE: Final = 0.002  # seconds at the most after the first conflict, twice as much after each further one
 _HELPERS: Final = 3  # connections that calls use beyond one each, all together: a third of a pool of one's own
+_LARGE: Final = 100_000  # characters or bytes of a parameter; the largest vector has 64,004
 _STREAMED: Final = 50  # rows that libpq hands over at once, where it can (from 17 on)
 _SET: Final = (
     # OFFSET 0 keeps the planner from merging the subquery, so that the value is read before it is changed.
@@ -85,10 +86,9 @@ class Session:
 
     def rows(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Run a statement that returns rows."""
-        self.run(statement)
+        self._execute(statement)
         rows = self._cursor.fetchall()
-        if self._cursor.pgresult is not None:
-            self._cursor.pgresult.clear()  # or a session that is kept would hold it until its next statement
+        self._let_go(statement)
         return rows
 
     def each(self, statements: Sequence[Statement], take: Callable[[int, list[tuple[Any, ...]]], T]) -> list[T]:
@@ -110,11 +110,23 @@ class Session:
 
     def run(self, statement: Statement) -> int:
         """Run a statement and return the number of rows it concerned."""
+        self._execute(statement)
+        count = self._cursor.rowcount
+        self._let_go(statement)
+        return count
+
+    def _execute(self, statement: Statement) -> None:
         text, parameters, prepare = statement
         self._cursor.execute(text.encode(), parameters, prepare=prepare, binary=True)
-        return self._cursor.rowcount
 
-    def stream(self, statement: Statement) -> Iterator[tuple[Any, ...]]:
+    def _let_go(self, statement: Statement) -> None:
+        """Let go of what the cursor holds of a statement, or a session that is kept would hold it until the next."""
+        if self._cursor.pgresult is not None:
+            self._cursor.pgresult.clear()
+        if any(isinstance(each, (str, bytes)) and len(each) > _LARGE for each in statement.parameters):
+            self._cursor = _Cursor(self.connection, row_factory=tuple_row)
+
+    def stream(self, statement: Statement) -> Generator[tuple[Any, ...]]:
         """Run a statement and yield its rows as they arrive, without holding them all."""
         size = _STREAMED if psycopg.capabilities.has_stream_chunked() else 1
         try:

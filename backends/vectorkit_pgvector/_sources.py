@@ -46,6 +46,11 @@ class OwnConnection(psycopg.Connection[Any]):
 
     kept: Any = None
 
+    def close(self) -> None:
+        """Close it, and let go of what was kept, which may refer to it."""
+        self.kept = None
+        super().close()
+
 
 class Source(Protocol):
     """Lends connections.

@@ -215,8 +215,8 @@ def hybrid(
     """What a statement of `_search_sql` finds, each row with its text score, then what `search` finds.
 
     Returns:
-        Rows of `Found`, with the score (0 without a word of the query) and NULL; then those of text search, in order,
-        where key and total are NULL, with the score and the place, from 1.
+        Rows of `Found` or `Scored`, with the score (0 without a word of the query) and NULL; then those of text search,
+        in order, where key and total are NULL, with the score and the place, from 1.
     """
     parameters = list(near.parameters)
     ctes = _best(table, tables, words, k, where, parameters, beside="numbered")

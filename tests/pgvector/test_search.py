@@ -95,6 +95,28 @@ def test_the_default_search_uses_the_index_above_the_limit(large: Collection, ad
     assert "embedding_idx" not in few
 
 
+@pytest.mark.parametrize("exact", [None, True, False])
+def test_operators_that_a_user_defined_are_not_used(
+    large: Collection, reference: Collection, postgres_url: str, schema: str, exact: bool | None
+) -> None:
+    """6.2 Which fit an integer better than PostgreSQL's own."""
+    path = make_conninfo(postgres_url, options=f"-c search_path={schema},public")
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}".encode())
+        wrong = f"{schema}.wrong(float8, int) RETURNS float8 IMMUTABLE LANGUAGE sql AS 'SELECT 5.0::float8'"
+        admin.execute(f"CREATE FUNCTION {wrong}".encode())
+        for name in "^/*+-":
+            sides = f"LEFTARG = float8, RIGHTARG = int, FUNCTION = {schema}.wrong"
+            admin.execute(f"CREATE OPERATOR {schema}.{name} ({sides})".encode())
+    with VectorStore(PgVectorBackend(path, schema="test_large")) as store:
+        docs = store.get_collection("docs")
+        for where in (None, {"tenth": {"$ne": 3}}):
+            query = clustered(1, 16, seed=15)[0]
+            found, expected = (each.search(query, 10, where=where, exact=exact) for each in (docs, reference))
+            assert [hit.id for hit in found] == [hit.id for hit in expected]
+            assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected], abs=5e-7)
+
+
 def test_an_exact_search_passes_the_index_by(large: Collection, admin: Connection) -> None:
     """6.7 Beside an index, for every metric's operator."""
     table = table_of(large, admin)

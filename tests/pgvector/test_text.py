@@ -19,6 +19,7 @@ from vectorkit import (
     BackendUnavailableError,
     Collection,
     MemoryBackend,
+    Metric,
     RecordNotFoundError,
     UnsupportedError,
     VectorStore,
@@ -47,6 +48,22 @@ def filled(store: VectorStore, count: int = 20, **given: Any) -> Collection:
 
 def found(docs: Collection, query: str, **given: Any) -> dict[str, float]:
     return {hit.id: hit.score for hit in docs.search(query, 10_000, mode="text", **given)}
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2", "ip"])
+def test_what_only_the_words_find_is_as_near_as_what_the_index_finds(store: VectorStore, metric: Metric) -> None:
+    """7.3 Of records with one vector, a difference in rounding alone would make the nearest and the farthest."""
+    docs = store.create_collection("docs", dimension=24, metric=metric, text_index=True, language="none")
+    vector, query = np.random.default_rng(3).normal(size=(2, 24)).astype(np.float32)
+    docs.add(
+        ids=[f"{at:05}" for at in range(2600)],
+        documents=["zebra" if at >= 2595 else "horse" for at in range(2600)],
+        embeddings=np.tile(vector, (2600, 1)),
+    )
+    assert not docs.explain(query, 10).exact
+    hits = docs.search("zebra", 8, mode="hybrid", vector=query, fetch_k=10)
+    assert [hit.id for hit in hits][:5] == [f"{at:05}" for at in range(2595, 2600)]
+    assert len({hit.distance for hit in hits}) == 1
 
 
 def reference(docs: Collection) -> Collection:
@@ -345,13 +362,13 @@ def test_a_hybrid_search_is_one_statement(store: VectorStore, monkeypatch: pytes
     """7.3 Exact or not: both sides, and both scores of every candidate."""
     docs = filled(store)
     sent: list[Statement] = []
-    run = Session.run
+    rows = Session.rows
 
-    def noted(session: Session, statement: Statement) -> int:
+    def noted(session: Session, statement: Statement) -> list[tuple[Any, ...]]:
         sent.append(statement)
-        return run(session, statement)
+        return rows(session, statement)
 
-    monkeypatch.setattr(Session, "run", noted)
+    monkeypatch.setattr(Session, "rows", noted)
     for exact in (True, False, None):
         docs.search("common red", 3, mode="hybrid", vector=[1, 2], exact=exact, fetch_k=5)
         assert len(sent) == 1

@@ -179,6 +179,8 @@ def test_a_list_of_floats_becomes_what_numpy_makes_of_it() -> None:
         assert as_vectors(rows, 7, "l2", what).tobytes() == usual.astype(np.float32).tobytes()
     mixed: list[Any] = [[0.1, 2], (np.float16(0.3), 0.1), np.array([1, 2**40]), [2**40 + 1, -0.0]]
     assert as_vectors(mixed, 2, "l2", what).tobytes() == np.array(mixed, dtype=np.float32).tobytes()
+    with pytest.raises(InvalidVectorError, match=r"norm 2e\+30"):  # and no warning of an overflow
+        as_vectors(np.full((1, 4), 1e30, dtype=np.float32), 4, "l2", str)
     for beyond in ([1.0, 1e39], (1e300, 0.0), [1, 1e39], [1, 10**39], [1, 10**400]):
         with pytest.raises(InvalidVectorError, match=r"vector 1 holds .*beyond float32"):
             as_vectors([[1.0, 2.0], beyond], 2, "l2", what)
