@@ -20,7 +20,7 @@ from vectorkit_pgvector._sessions import Session
 url, schema, steps = sys.argv[1], sys.argv[2], int(sys.argv[3])
 backend = PgVectorBackend(url, schema=schema)
 old, new = backend.open_collection("docs"), backend.open_collection("beside")
-run, done = Session.run, 0
+run, done = Session._execute, 0
 
 def counted(session, statement):
     global done
@@ -29,7 +29,7 @@ def counted(session, statement):
     done += 1
     return run(session, statement)
 
-Session.run = counted
+Session._execute = counted
 backend.replace_collection(old, new)
 print(done)
 """
