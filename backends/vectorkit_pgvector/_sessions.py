@@ -123,8 +123,10 @@ class Session:
         """Let go of what the cursor holds of a statement, or a session that is kept would hold it until the next."""
         if self._cursor.pgresult is not None:
             self._cursor.pgresult.clear()
-        if any(isinstance(each, (str, bytes)) and len(each) > _LARGE for each in statement.parameters):
-            self._cursor = _Cursor(self.connection, row_factory=tuple_row)
+        for each in statement.parameters:
+            if isinstance(each, (str, bytes)) and len(each) > _LARGE:
+                self._cursor = _Cursor(self.connection, row_factory=tuple_row)
+                return
 
     def stream(self, statement: Statement) -> Generator[tuple[Any, ...]]:
         """Run a statement and yield its rows as they arrive, without holding them all."""
