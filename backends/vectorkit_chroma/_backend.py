@@ -25,15 +25,19 @@ from vectorkit.types import (
     Ranking,
     Record,
 )
-from vectorkit_chroma import _foreign, _search, _text, _write
-from vectorkit_chroma._catalog import configuration, info_of, listed, metadata_of
-from vectorkit_chroma._client import Connection, RawCollection
 from vectorkit_chroma._errors import mapped
-from vectorkit_chroma._found import Selection
-from vectorkit_chroma._open import connect, use_client
-from vectorkit_chroma._reading import matching, record, records
-from vectorkit_chroma._replace import finish_all, put_in_place
-from vectorkit_chroma._table import Table, gone
+from vectorkit_chroma.collections import foreign
+from vectorkit_chroma.collections.catalog import configuration, info_of, listed, metadata_of
+from vectorkit_chroma.collections.replacing import finish_all, put_in_place
+from vectorkit_chroma.connections.client import Connection, RawCollection
+from vectorkit_chroma.connections.opening import connect, use_client
+from vectorkit_chroma.records import writing
+from vectorkit_chroma.records.reading import matching, record, records
+from vectorkit_chroma.records.rows import Selection
+from vectorkit_chroma.records.table import Table, gone
+from vectorkit_chroma.search.vectors import search
+from vectorkit_chroma.text.searching import candidates, search_text
+from vectorkit_chroma.text.words import Texts
 
 __all__ = ["ChromaBackend"]
 
@@ -167,29 +171,29 @@ class ChromaBackend:
 
     def foreign_collections(self) -> list[ForeignCollection]:
         """See `ForeignCollections.foreign_collections`."""
-        return _foreign.foreign_collections(self._open())
+        return foreign.foreign_collections(self._open())
 
     def scan_foreign(self, name: str, *, after: str | None = None, batch_size: int = 1000) -> Iterator[list[Record]]:
         """See `ForeignCollections.scan_foreign`."""
-        return _foreign.scan(self._open(), name, after, batch_size)
+        return foreign.scan(self._open(), name, after, batch_size)
 
     def get_foreign(self, name: str, ids: Sequence[str]) -> list[Record]:
         """See `ForeignCollections.get_foreign`."""
-        return _foreign.get(self._open(), name, list(ids))
+        return foreign.get(self._open(), name, list(ids))
 
     # --- records ----------------------------------------------------------------------------------------------
 
     def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """See `VectorBackend.add`."""
-        _write.add(self._table(collection), batches)
+        writing.add(self._table(collection), batches)
 
     def upsert(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """See `VectorBackend.upsert`."""
-        _write.upsert(self._table(collection), batches)
+        writing.upsert(self._table(collection), batches)
 
     def update(self, collection: CollectionInfo, patches: Sequence[Patch]) -> None:
         """See `VectorBackend.update`."""
-        _write.update(self._table(collection), patches)
+        writing.update(self._table(collection), patches)
 
     def get(
         self,
@@ -234,7 +238,7 @@ class ChromaBackend:
         self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
     ) -> int:
         """See `VectorBackend.delete`."""
-        return _write.delete(self._table(collection), where, ids)
+        return writing.delete(self._table(collection), where, ids)
 
     def search(
         self,
@@ -261,7 +265,7 @@ class ChromaBackend:
         if info.generation != collection.generation:
             raise gone(collection)
         if not info.spec.text_index:
-            table.texts.load(progress)
+            table.once(Texts).load(progress)
             info = replace(info, spec=replace(info.spec, text_index=True))
             table.call("adding a text index to", table.raw.modify, metadata=metadata_of(info.spec))
             table.info = info
@@ -278,7 +282,7 @@ class ChromaBackend:
     ) -> list[list[Hit]]:
         """See `TextSearchBackend.search_text`."""
         table = self._table(collection)
-        return _text.search_text(table, queries, k, table.select(where), include_embeddings=include_embeddings)
+        return search_text(table, queries, k, table.select(where), include_embeddings=include_embeddings)
 
     def search_hybrid(
         self,
@@ -295,9 +299,7 @@ class ChromaBackend:
         table = self._table(collection)
         selection = table.select(where)
         rankings = self._ranked(table, vectors, fetch_k, selection, exact, include_embeddings)
-        return _text.candidates(
-            table, vectors, queries, rankings, fetch_k, selection, include_embeddings=include_embeddings
-        )
+        return candidates(table, vectors, queries, rankings, fetch_k, selection, include_embeddings=include_embeddings)
 
     def close(self) -> None:
         """See `VectorBackend.close`. A client that the caller brought stays open."""
@@ -347,4 +349,4 @@ class ChromaBackend:
     ) -> list[Ranking]:
         if table.info.spec.index is None:
             exact = True
-        return _search.search(table, queries, k, selection, exact=exact, include_embeddings=include_embeddings)
+        return search(table, queries, k, selection, exact=exact, include_embeddings=include_embeddings)

@@ -1,4 +1,4 @@
-"""Records as rows of Chroma: what the layout of `vectorkit_chroma._codec` promises."""
+"""Records as rows of Chroma: what the layout of `vectorkit_chroma.records.codec` promises."""
 
 import math
 import random
@@ -8,7 +8,15 @@ import pytest
 
 from vectorkit import Metadata
 from vectorkit.types import Json
-from vectorkit_chroma._codec import SIGNATURE, decode, element_key, encode, float_image, float_key, read_signature
+from vectorkit_chroma.records.codec import (
+    SIGNATURE,
+    decode,
+    element_key,
+    encode,
+    float_image,
+    float_key,
+    read_signature,
+)
 
 ODD_NUMBERS = [0.0, 5e-324, 1e-300, 0.1, 1 / 3, 1.0, 1.5, 2.0**53, 1e16, 2.0**63, 1e300, 1.7976931348623157e308]
 

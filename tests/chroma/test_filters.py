@@ -10,8 +10,8 @@ import pytest
 import vectorkit as vk
 from vectorkit import filters
 from vectorkit_chroma import ChromaBackend
-from vectorkit_chroma import _filters as plans
-from vectorkit_chroma._codec import read_signature
+from vectorkit_chroma.records import filters as plans
+from vectorkit_chroma.records.codec import read_signature
 
 VALUES: list[Any] = [
     *(0, 1, -1, 2, 1.5, -1.5, 1.0, 2**53, 2**53 + 1, float(2**53), 2**63 - 1, -(2**63), float(2**63), 1e300, 5e-324),

@@ -14,7 +14,7 @@ KILLED = """
 import os, signal, sys
 import chromadb
 import vectorkit as vk
-from vectorkit_chroma import _client
+from vectorkit_chroma.connections import client as clients
 
 folder, steps = sys.argv[1], int(sys.argv[2])
 store = vk.connect(f"chroma:{folder}")
@@ -34,7 +34,7 @@ def counted(method):
     return call
 
 chromadb.Collection.modify = counted(chromadb.Collection.modify)
-_client.Server.delete_collection = counted(_client.Server.delete_collection)
+clients.Server.delete_collection = counted(clients.Server.delete_collection)
 store.backend.replace_collection(old.info(), new.info())
 """
 

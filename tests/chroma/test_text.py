@@ -11,8 +11,8 @@ import pytest
 from chromadb.config import Settings
 
 import vectorkit as vk
-from vectorkit_chroma import _stamps
-from vectorkit_chroma._stamps import Stamps, newer, ticks
+from vectorkit_chroma.records import stamps
+from vectorkit_chroma.records.stamps import Stamps, newer, ticks
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_rows_without_a_stamp_are_read_at_every_search(server: vk.VectorStore, c
 def test_more_writers_than_can_be_asked_about_make_a_search_read_everything(
     server: vk.VectorStore, chroma_http_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_stamps, "MAX_WRITERS", 2)
+    monkeypatch.setattr(stamps, "MAX_WRITERS", 2)
     docs = filled(server)
     for at in range(4):
         with vk.connect(f"chroma+{chroma_http_url}") as other:

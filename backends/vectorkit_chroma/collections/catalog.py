@@ -7,7 +7,7 @@ from typing import Any, Final
 from vectorkit.errors import CollectionMismatchError, UnsupportedError
 from vectorkit.indexes import HNSW, IVFFlat, index_text, read_index
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
-from vectorkit_chroma._client import Client, RawCollection
+from vectorkit_chroma.connections.client import Client, RawCollection
 
 __all__ = ["configuration", "every", "info_of", "is_ours", "listed", "metadata_of"]
 

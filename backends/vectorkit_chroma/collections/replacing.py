@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from chromadb.errors import NotFoundError
 
-from vectorkit_chroma._catalog import every, info_of, metadata_of
-from vectorkit_chroma._client import Client, RawCollection
+from vectorkit_chroma.collections.catalog import every, info_of, metadata_of
+from vectorkit_chroma.connections.client import Client, RawCollection
 
 __all__ = ["finish_all", "is_marked", "put_in_place"]
 

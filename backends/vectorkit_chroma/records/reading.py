@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from vectorkit.filters import Filter
 from vectorkit.types import Record
-from vectorkit_chroma._found import Stored
-from vectorkit_chroma._table import Table
+from vectorkit_chroma.records.rows import Stored
+from vectorkit_chroma.records.table import Table
 
 __all__ = ["matching", "record", "records"]
 

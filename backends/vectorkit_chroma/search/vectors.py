@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from vectorkit.ranking import EXACT_LIMIT, float32_error, rank, score_of
 from vectorkit.types import FloatArray, Hit, Metric, Ranking
-from vectorkit_chroma._codec import BIG_NORM
-from vectorkit_chroma._found import EVERYTHING, Found, Selection, Stored, chunks
-from vectorkit_chroma._table import Table
-from vectorkit_chroma._write import LARGEST_UNMARKED_NORM
+from vectorkit_chroma.records.codec import BIG_NORM
+from vectorkit_chroma.records.rows import EVERYTHING, Found, Selection, Stored, chunks
+from vectorkit_chroma.records.table import Table
+from vectorkit_chroma.records.writing import LARGEST_UNMARKED_NORM
 
 __all__ = ["search"]
 

@@ -1,7 +1,7 @@
 """Filters as Chroma's `where`: exact wherever Chroma can be, and else a superset that the caller narrows down exactly.
 
 Chroma compares ints with ints and strings with strings exactly, lacks `$not` and `$exists` and an order of strings, and
-of its operators on metadata only `$ne` and `$nin` match a record without the key. With the columns of `_codec`
+of its operators on metadata only `$ne` and `$nin` match a record without the key. With the columns of `codec`
 that is enough for all but the order of strings and expressions beyond SQLite's limits: a number is compared as an int
 or as the image of a double, whichever its column holds, and whether a record has a key, and of what type, is asked as
 `$in` and `$nin` over the signatures that occur.
@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 from vectorkit._narrow import is_list
 from vectorkit.filters import And, Compare, Contains, Filter, Not, Or, Scalar
-from vectorkit_chroma._codec import SIGNATURE, Kind, Signature, element_key, float_image, float_key
+from vectorkit_chroma.records.codec import SIGNATURE, Kind, Signature, element_key, float_image, float_key
 
 __all__ = ["MAX_SIGNATURES", "Plan", "Where", "plan"]
 

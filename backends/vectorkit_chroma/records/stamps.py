@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import uuid4
 
-from vectorkit_chroma._codec import Row
+from vectorkit_chroma.records.codec import Row
 
 __all__ = ["MAX_WRITERS", "Stamps", "newer", "ticks"]
 

@@ -17,9 +17,9 @@ from chromadb.api import ClientAPI, ServerAPI
 from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings, System
 
 from vectorkit.errors import InvalidArgumentError
-from vectorkit_chroma._client import Client, Connection, Server
 from vectorkit_chroma._errors import mapped
-from vectorkit_chroma._lock import FolderLock
+from vectorkit_chroma.connections.client import Client, Connection, Server
+from vectorkit_chroma.connections.lock import FolderLock
 
 __all__ = ["connect", "use_client"]
 

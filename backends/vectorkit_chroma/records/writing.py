@@ -13,14 +13,14 @@ from vectorkit.filters import Filter
 from vectorkit.intake import spooled
 from vectorkit.types import Batch, FloatArray, Patch
 from vectorkit.validation import already_stored, not_stored
-from vectorkit_chroma._codec import BIG_NORM, SIGNATURE, Row, decode, encode, read_signature
-from vectorkit_chroma._found import chunks
-from vectorkit_chroma._table import PAGE, Table
+from vectorkit_chroma.records.codec import BIG_NORM, SIGNATURE, Row, decode, encode, read_signature
+from vectorkit_chroma.records.rows import chunks
+from vectorkit_chroma.records.table import PAGE, Table
 
 __all__ = ["LARGEST_UNMARKED_NORM", "add", "delete", "update", "upsert"]
 
 LARGEST_UNMARKED_NORM: Final = 1.001
-"""In a collection with inner products, rows of vectors of a larger norm are marked (see `_search`)."""
+"""In a collection with inner products, rows of vectors of a larger norm are marked (see `search.vectors`)."""
 
 
 def add(table: Table, batches: Iterable[Batch]) -> None:

@@ -12,11 +12,11 @@ import numpy as np
 
 from vectorkit.errors import CollectionNotFoundError
 from vectorkit.types import ForeignCollection, Metric, Record
-from vectorkit_chroma._catalog import every, is_ours
-from vectorkit_chroma._client import Connection, RawCollection
 from vectorkit_chroma._errors import mapped
-from vectorkit_chroma._found import chunks
-from vectorkit_chroma._replace import is_marked
+from vectorkit_chroma.collections.catalog import every, is_ours
+from vectorkit_chroma.collections.replacing import is_marked
+from vectorkit_chroma.connections.client import Connection, RawCollection
+from vectorkit_chroma.records.rows import chunks
 
 __all__ = ["foreign_collections", "get", "scan"]
 

@@ -44,7 +44,7 @@ Kind: TypeAlias = Literal["b", "i", "f", "s", "n", "l", "d"]
 
 SIGNATURE: Final = "_vk"
 BIG_NORM: Final = "_vkn"
-"""Key that marks vectors whose norm is above 1 in a collection with inner products (see `_search`)."""
+"""Key that marks vectors whose norm is above 1 in a collection with inner products (see `search.vectors`)."""
 _REST: Final = "_vkj"
 
 _DOUBLE: Final = struct.Struct(">d")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from vectorkit.types import FloatArray, Metadata
-from vectorkit_chroma._codec import Row, decode
+from vectorkit_chroma.records.codec import Row, decode
 
 __all__ = ["EVERYTHING", "Found", "Selection", "Stored", "chunks"]
 

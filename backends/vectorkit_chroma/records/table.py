@@ -5,7 +5,7 @@ import time
 from array import array
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain, starmap
 from struct import Struct
 from typing import Any, Final, TypeVar
@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from vectorkit.errors import BackendError, CollectionNotFoundError
 from vectorkit.filters import Contains, Filter, evaluate, walk
 from vectorkit.types import CollectionInfo, FloatArray
-from vectorkit_chroma._client import Connection, RawCollection
-from vectorkit_chroma._codec import SIGNATURE, Row, Signature, decode, read_signature
-from vectorkit_chroma._counted import Counted
 from vectorkit_chroma._errors import is_index_lost, mapped
-from vectorkit_chroma._filters import MAX_SIGNATURES, plan
-from vectorkit_chroma._found import EVERYTHING, Found, Selection, Stored, chunks
-from vectorkit_chroma._stamps import Stamps
-from vectorkit_chroma._text import Texts
+from vectorkit_chroma.connections.client import Connection, RawCollection
+from vectorkit_chroma.records.codec import SIGNATURE, Row, Signature, decode, read_signature
+from vectorkit_chroma.records.filters import MAX_SIGNATURES, plan
+from vectorkit_chroma.records.record_count import Counted
+from vectorkit_chroma.records.rows import EVERYTHING, Found, Selection, Stored, chunks
+from vectorkit_chroma.records.stamps import Stamps
 
 __all__ = ["PAGE", "Table", "gone"]
 
@@ -73,6 +72,7 @@ class Table:
         self._counted = Counted() if connection.exclusive else Counted.shared(info.generation)
         self._place = f"collection {info.name!r} of {connection.place}"
         self._signatures: dict[str, Signature] = {}
+        self._made: dict[Callable[[Table], Any], Any] = {}
 
     # --- calls ------------------------------------------------------------------------------------------------
 
@@ -150,10 +150,13 @@ class Table:
             finally:
                 self.writes += 1
 
-    @cached_property
-    def texts(self) -> Texts:
-        """The words of the documents; made when first asked for, as that loads the stemmers."""
-        return Texts(self)
+    def once(self, make: Callable[["Table"], T]) -> T:
+        """What `make` makes of this table: made when first asked for, then shared by all who use the table."""
+        with self.connection.lock:
+            if make not in self._made:
+                self._made[make] = make(self)
+            made: T = self._made[make]
+            return made
 
     # --- reading ----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""Collections: what is stored about them, replacing one, and those that others made."""

@@ -1,0 +1,1 @@
+"""Records: their rows in Chroma, filters over them, reading and writing."""

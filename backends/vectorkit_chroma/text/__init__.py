@@ -1,0 +1,1 @@
+"""Search by words, and by words and vectors at once."""
