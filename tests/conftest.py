@@ -19,7 +19,7 @@ from urllib.request import urlopen
 import psycopg
 import pytest
 
-from vectorkit_pgvector._embedded import EmbeddedServer
+from vectorkit_pgvector.embedded.server import EmbeddedServer
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # the model's weights come from an installed package; no test may need a hub
 

@@ -59,14 +59,14 @@ if TYPE_CHECKING:
     )
     from vectorkit.reranking import Reranker, diversify, rerank
     from vectorkit.store import EmbedderRevisionWarning, VectorStore, connect
-    from vectorkit.transfer.comparing import compare
-    from vectorkit.transfer.comparison import Comparison
-    from vectorkit.transfer.copying import Copied, CopyProgress, CopyReport, copy
-    from vectorkit.transfer.findings import Finding, LintReport
-    from vectorkit.transfer.lint import lint
-    from vectorkit.transfer.queries import Query
-    from vectorkit.transfer.verification import Verification
-    from vectorkit.transfer.verifying import verify
+    from vectorkit.transfer.compare.queries import Query
+    from vectorkit.transfer.compare.report import Comparison
+    from vectorkit.transfer.compare.run import compare
+    from vectorkit.transfer.copy.run import Copied, CopyProgress, CopyReport, copy
+    from vectorkit.transfer.lint.findings import Finding, LintReport
+    from vectorkit.transfer.lint.run import lint
+    from vectorkit.transfer.verify.report import Verification
+    from vectorkit.transfer.verify.run import verify
     from vectorkit.types import (
         Batch,
         Candidate,
@@ -184,10 +184,10 @@ _MODULES = {
     "CollectionMismatchError": "vectorkit.errors",
     "CollectionNotFoundError": "vectorkit.errors",
     "CollectionSpec": "vectorkit.types",
-    "Comparison": "vectorkit.transfer.comparison",
-    "Copied": "vectorkit.transfer.copying",
-    "CopyProgress": "vectorkit.transfer.copying",
-    "CopyReport": "vectorkit.transfer.copying",
+    "Comparison": "vectorkit.transfer.compare.report",
+    "Copied": "vectorkit.transfer.copy.run",
+    "CopyProgress": "vectorkit.transfer.copy.run",
+    "CopyReport": "vectorkit.transfer.copy.run",
     "DimensionMismatchError": "vectorkit.errors",
     "DuplicateIdError": "vectorkit.errors",
     "Embedder": "vectorkit.protocol",
@@ -197,7 +197,7 @@ _MODULES = {
     "Explanation": "vectorkit.types",
     "F": "vectorkit.filters",
     "Filter": "vectorkit.filters",
-    "Finding": "vectorkit.transfer.findings",
+    "Finding": "vectorkit.transfer.lint.findings",
     "FloatArray": "vectorkit.types",
     "ForeignCollection": "vectorkit.types",
     "ForeignCollections": "vectorkit.protocol",
@@ -205,7 +205,7 @@ _MODULES = {
     "Hit": "vectorkit.types",
     "IVFFlat": "vectorkit.indexes",
     "Json": "vectorkit.types",
-    "LintReport": "vectorkit.transfer.findings",
+    "LintReport": "vectorkit.transfer.lint.findings",
     "Metadata": "vectorkit.types",
     "IndexProgress": "vectorkit.indexes",
     "IndexedBackend": "vectorkit.protocol",
@@ -224,7 +224,7 @@ _MODULES = {
     "MissingDependencyError": "vectorkit.errors",
     "PartialWriteError": "vectorkit.errors",
     "Patch": "vectorkit.types",
-    "Query": "vectorkit.transfer.queries",
+    "Query": "vectorkit.transfer.compare.queries",
     "Ranking": "vectorkit.types",
     "Recall": "vectorkit.inspection",
     "Record": "vectorkit.types",
@@ -238,15 +238,15 @@ _MODULES = {
     "VectorBackend": "vectorkit.protocol",
     "VectorKitError": "vectorkit.errors",
     "VectorStore": "vectorkit.store",
-    "Verification": "vectorkit.transfer.verification",
-    "compare": "vectorkit.transfer.comparing",
+    "Verification": "vectorkit.transfer.verify.report",
+    "compare": "vectorkit.transfer.compare.run",
     "connect": "vectorkit.store",
-    "copy": "vectorkit.transfer.copying",
+    "copy": "vectorkit.transfer.copy.run",
     "diversify": "vectorkit.reranking",
     "embedder": "vectorkit.embedders.function",
-    "lint": "vectorkit.transfer.lint",
+    "lint": "vectorkit.transfer.lint.run",
     "rerank": "vectorkit.reranking",
-    "verify": "vectorkit.transfer.verifying",
+    "verify": "vectorkit.transfer.verify.run",
 }
 
 

@@ -29,29 +29,26 @@ from vectorkit.types import (
     Storage,
 )
 from vectorkit.validation import MetricName, as_metric, check_between, check_flag, check_name
-from vectorkit_pgvector import (
-    _explain,
-    _index_sql,
-    _reading,
-    _search,
-    _storage,
-    _text,
-    _text_search,
-    _text_sql,
-    _writing,
-)
-from vectorkit_pgvector._adopting import Wanted
-from vectorkit_pgvector._answers import Request
-from vectorkit_pgvector._catalog import Catalog
 from vectorkit_pgvector._errors import translated
-from vectorkit_pgvector._indexing import Indexing
-from vectorkit_pgvector._partitions import MAX_PARTITIONS
-from vectorkit_pgvector._sessions import Session, Sessions
-from vectorkit_pgvector._sharing import shared
-from vectorkit_pgvector._sizes import Sizes
-from vectorkit_pgvector._sources import CallersConnection, CallersPool, OwnPool, Source, check_url, describe
-from vectorkit_pgvector._sql import Table
-from vectorkit_pgvector._text import Words
+from vectorkit_pgvector.adopted.inspection import Wanted
+from vectorkit_pgvector.collections import storage
+from vectorkit_pgvector.collections.catalog import Catalog
+from vectorkit_pgvector.collections.indexing import Indexing
+from vectorkit_pgvector.collections.partitions import MAX_PARTITIONS
+from vectorkit_pgvector.connections.sessions import Session, Sessions
+from vectorkit_pgvector.connections.sharing import shared
+from vectorkit_pgvector.connections.sources import CallersConnection, CallersPool, OwnPool, Source, check_url, describe
+from vectorkit_pgvector.records import reading, writing
+from vectorkit_pgvector.search import explain as explaining
+from vectorkit_pgvector.search import vector_search
+from vectorkit_pgvector.search.answers import Request
+from vectorkit_pgvector.search.sizes import Sizes
+from vectorkit_pgvector.sql import indexes as index_sql
+from vectorkit_pgvector.sql import text as text_sql
+from vectorkit_pgvector.sql.tables import Table
+from vectorkit_pgvector.text import index as text_index
+from vectorkit_pgvector.text import text_search
+from vectorkit_pgvector.text.index import Words
 
 __all__ = ["PgVectorBackend"]
 
@@ -98,7 +95,7 @@ class PgVectorBackend:
         self._source, self._shown = _source(url, pool, connection, pooler)
         self._sessions = Sessions(self._source)
         self._catalog = Catalog(schema, check_between(partitions, 1, MAX_PARTITIONS, "partitions"))
-        self._sizes: Sizes[_search.Way] = Sizes()
+        self._sizes: Sizes[vector_search.Way] = Sizes()
         self._indexing = Indexing(self._sessions, self._catalog)
 
     @classmethod
@@ -215,26 +212,26 @@ class PgVectorBackend:
 
     def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """See `VectorBackend.add`."""
-        source = _writing.Input(batches)
+        source = writing.Input(batches)
         with translated(collection, passing=source.failures):
             table = self._table(collection)
             try:
-                self._load(collection, table, source, _writing.add)
+                self._load(collection, table, source, writing.add)
             except errors.UniqueViolation as error:
-                if error in source.failures or not _writing.concerns_ids(table, error):
+                if error in source.failures or not writing.concerns_ids(table, error):
                     raise
                 detail = error.diag.message_detail or str(error)
                 raise self._sessions.read(
-                    lambda session: _writing.refused(session, table, source.ids, detail)
+                    lambda session: writing.refused(session, table, source.ids, detail)
                 ) from error
 
     def upsert(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """See `VectorBackend.upsert`."""
-        source = _writing.Input(batches)
+        source = writing.Input(batches)
         with translated(collection, passing=source.failures):
             table = self._table(collection)
             try:
-                self._load(collection, table, source, _writing.upsert)
+                self._load(collection, table, source, writing.upsert)
             finally:
                 self._sizes.changed()
 
@@ -244,7 +241,7 @@ class PgVectorBackend:
             table = self._table(collection)
 
             def work(session: Session) -> None:
-                _writing.update(session, table, self._words(session, collection, table), patches)
+                writing.update(session, table, self._words(session, collection, table), patches)
 
             try:
                 self._sessions.write(work)
@@ -265,7 +262,7 @@ class PgVectorBackend:
         with translated(collection):
             table = self._table(collection)
             return self._sessions.read(
-                lambda session: _reading.get(
+                lambda session: reading.get(
                     session,
                     table,
                     ids=ids,
@@ -290,7 +287,7 @@ class PgVectorBackend:
             with translated(collection):
                 table = self._table(collection)
                 read = partial(
-                    _reading.page,
+                    reading.page,
                     table=table,
                     where=where,
                     after=after,
@@ -308,7 +305,7 @@ class PgVectorBackend:
         """See `VectorBackend.count`."""
         with translated(collection):
             table = self._table(collection)
-            return self._sessions.read(lambda session: _reading.count(session, table, where))
+            return self._sessions.read(lambda session: reading.count(session, table, where))
 
     def delete(
         self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
@@ -318,7 +315,7 @@ class PgVectorBackend:
             table = self._table(collection)
             try:
                 return self._sessions.write(
-                    lambda session: _writing.delete(session, table, self._words(session, collection, table), ids, where)
+                    lambda session: writing.delete(session, table, self._words(session, collection, table), ids, where)
                 )
             finally:
                 self._sizes.changed()
@@ -395,14 +392,14 @@ class PgVectorBackend:
             settings = self._settings(table, k, exact, effort)
             request = Request(query, k, where, exact, False)
             return self._sessions.read(
-                lambda session: _explain.explain(session, table, request, settings), settings=settings
+                lambda session: explaining.explain(session, table, request, settings), settings=settings
             )
 
     def measure_storage(self, collection: CollectionInfo) -> Storage:
         """See `MeasuredBackend.measure_storage`; of a table of the application's, all of that table."""
         with translated(collection):
             table, tables = self._table(collection), self._catalog.text_tables(collection)
-            return self._sessions.read(lambda session: _storage.measure(session, table, tables))
+            return self._sessions.read(lambda session: storage.measure(session, table, tables))
 
     def create_text_index(
         self, collection: CollectionInfo, progress: Callable[[int, int], None] | None = None
@@ -421,11 +418,11 @@ class PgVectorBackend:
                     f"collection {collection.name!r} is a table of an application, whose own writes a text index would "
                     "miss; copy the records into a collection of their own, or use mode='vector'"
                 )
-            session.run(_text_sql.lock(table))
+            session.run(text_sql.lock(table))
             changed = self._catalog.set_text_index(session, collection)
             if changed is None:
                 return self._catalog.open(session, collection.name)
-            _text.build(session, table, tables, progress)
+            text_index.build(session, table, tables, progress)
             return changed
 
         with translated(collection):
@@ -446,7 +443,7 @@ class PgVectorBackend:
         with translated(collection):
             table = self._table(collection)
             return self._sessions.read(
-                lambda session: _text_search.search_text(
+                lambda session: text_search.search_text(
                     session, table, tables, queries, k, where=where, include_embeddings=include_embeddings
                 )
             )
@@ -468,7 +465,7 @@ class PgVectorBackend:
             table = self._table(collection)
             requests = [Request(vector, fetch_k, where, exact, include_embeddings) for vector in vectors]
             return self._sessions.read(
-                lambda session: _text_search.search_hybrid(session, table, tables, requests, queries, self._sizes),
+                lambda session: text_search.search_hybrid(session, table, tables, requests, queries, self._sizes),
                 settings=self._settings(table, fetch_k, exact, None),
             )
 
@@ -480,8 +477,8 @@ class PgVectorBackend:
         self,
         collection: CollectionInfo,
         table: Table,
-        source: _writing.Input,
-        write: Callable[[Session, Table, Words, _writing.Input], None],
+        source: writing.Input,
+        write: Callable[[Session, Table, Words, writing.Input], None],
     ) -> None:
         def work(session: Session) -> None:
             write(session, table, self._words(session, collection, table), source)
@@ -505,20 +502,20 @@ class PgVectorBackend:
             settings = self._settings(table, k, exact, effort)
 
             def work(session: Session, some: Sequence[Request]) -> list[Ranking]:
-                return _search.search(session, table, some, self._sizes)
+                return vector_search.search(session, table, some, self._sizes)
 
             return shared(self._sessions, requests, work, settings)
 
     def _settings(self, table: Table, k: int, exact: bool | None, effort: int | None) -> dict[str, str]:
         """The settings of the session that a search needs."""
         index = table.spec.index
-        if exact is True or not _index_sql.serves(table):
+        if exact is True or not index_sql.serves(table):
             return {}
         lists = 1
         if isinstance(index, IVFFlat) and not (effort or index.probes):
-            built = self._sessions.read(lambda session: session.rows(_index_sql.lists(table)))
+            built = self._sessions.read(lambda session: session.rows(index_sql.lists(table)))
             lists = built[0][0] if built else 1
-        return _search.index_settings(k, index, effort, lists)
+        return vector_search.index_settings(k, index, effort, lists)
 
     def _words(self, session: Session, collection: CollectionInfo, table: Table) -> Words:
         tables = self._catalog.text_tables(collection)
@@ -553,7 +550,7 @@ def _source(
         return CallersConnection(connection), f"connection={describe(connection.info.dsn)!r}"
     if not isinstance(url, str):
         raise InvalidArgumentError(f"url is a str, not {type(url).__name__}")
-    settings = _search.index_settings(1)
+    settings = vector_search.index_settings(1)
     if url.startswith(_EMBEDDED):
         path = url.removeprefix(_EMBEDDED)
         if not path:
@@ -564,7 +561,7 @@ def _source(
 
 
 def _start_embedded(path: str) -> tuple[str, Callable[[], None]]:
-    from vectorkit_pgvector._embedded import EmbeddedServer
+    from vectorkit_pgvector.embedded.server import EmbeddedServer
 
     server = EmbeddedServer.start(path)
     return server.conninfo, server.close

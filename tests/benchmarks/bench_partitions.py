@@ -12,7 +12,7 @@ from measuring import Figure, clustered, seconds, side_by_side, texts
 import vectorkit as vk
 from vectorkit.types import FloatArray
 from vectorkit_pgvector import PgVectorBackend
-from vectorkit_pgvector._embedded import EmbeddedServer
+from vectorkit_pgvector.embedded.server import EmbeddedServer
 
 COUNT: Final = 50_000
 DIMENSION: Final = 384

@@ -17,7 +17,7 @@ from measuring import Figure, clustered, seconds, taken, texts
 from raw_postgres import Connection, copy_in, copy_out
 
 import vectorkit as vk
-from vectorkit_pgvector._embedded import EmbeddedServer
+from vectorkit_pgvector.embedded.server import EmbeddedServer
 
 COUNT, DIMENSION, ROUNDS = 10_000, 1536, 7
 STREAMED = (50_000, 100_000, 200_000)

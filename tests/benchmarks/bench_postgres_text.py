@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import vectorkit as vk
 from vectorkit.text import analyzer
 from vectorkit_pgvector import PgVectorBackend
-from vectorkit_pgvector._embedded import EmbeddedServer
+from vectorkit_pgvector.embedded.server import EmbeddedServer
 
 CORPUS = Path(__file__).parents[1] / "data" / "cranfield" / "corpus.jsonl.xz"
 COUNT = 100_000

@@ -11,7 +11,7 @@ import numpy as np
 from streaming import megabytes
 
 import vectorkit as vk
-from vectorkit.transfer.files import FileTarget
+from vectorkit.transfer.files.file import FileTarget
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from typer.testing import Result
 
 from vectorkit.registry import schemes
-from vectorkit_pgvector._embedded import EmbeddedServer
+from vectorkit_pgvector.embedded.server import EmbeddedServer
 
 Run = Callable[..., Result]
 RunProcess = Callable[..., "subprocess.CompletedProcess[str]"]

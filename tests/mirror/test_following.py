@@ -31,7 +31,7 @@ from vectorkit import (
 from vectorkit.mirror import MirrorBackend
 from vectorkit_chroma import ChromaBackend
 from vectorkit_pgvector import PgVectorBackend
-from vectorkit_pgvector._embedded import EmbeddedServer
+from vectorkit_pgvector.embedded.server import EmbeddedServer
 
 Contents = Callable[[VectorBackend], dict[str, list[tuple[object, ...]]]]
 Mirrors = Callable[..., MirrorBackend]

@@ -29,9 +29,9 @@ from vectorkit.errors import (
     MissingDependencyError,
     UnsupportedError,
 )
-from vectorkit_pgvector._account import SERVER_USER
-from vectorkit_pgvector._embedded import EmbeddedServer
-from vectorkit_pgvector._supervisor import SUPERVISOR_LOCK
+from vectorkit_pgvector.embedded.account import SERVER_USER
+from vectorkit_pgvector.embedded.server import EmbeddedServer
+from vectorkit_pgvector.embedded.supervisor import SUPERVISOR_LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ AS_PERSON = ["setpriv", f"--reuid={PERSON}", "--regid=daemon", "--clear-groups",
 
 USE = """
 import sys, psycopg
-from vectorkit_pgvector._embedded import EmbeddedServer
+from vectorkit_pgvector.embedded.server import EmbeddedServer
 server = EmbeddedServer.start(sys.argv[1])
 with psycopg.connect(server.conninfo) as connection:
     print(connection.execute("SELECT pg_postmaster_start_time()").fetchone()[0].timestamp(), flush=True)

@@ -25,9 +25,11 @@ from vectorkit import (
     VectorStore,
 )
 from vectorkit.filters import parse_document
-from vectorkit_pgvector import PgVectorBackend, _sql, _text
-from vectorkit_pgvector._sessions import Session
-from vectorkit_pgvector._sql import Statement
+from vectorkit_pgvector import PgVectorBackend
+from vectorkit_pgvector.connections.sessions import Session
+from vectorkit_pgvector.sql import tables as record_sql
+from vectorkit_pgvector.sql.tables import Statement
+from vectorkit_pgvector.text import index as text_index
 
 Connection = psycopg.Connection[Any]
 
@@ -118,9 +120,9 @@ def test_writers_at_the_same_time_keep_the_weights_right(
 ) -> None:
     """7.2 Words, N and df are those of what is stored, also while postings are merged."""
     if merging:
-        monkeypatch.setattr(_text, "_DUE", 1)
-        monkeypatch.setattr(_text, "_DEAD", (5, 4, 100))
-        monkeypatch.setattr(_text, "_MANY_CALLS", 7)
+        monkeypatch.setattr(text_index, "_DUE", 1)
+        monkeypatch.setattr(text_index, "_DEAD", (5, 4, 100))
+        monkeypatch.setattr(text_index, "_MANY_CALLS", 7)
     docs = filled(store)
 
     def write(number: int) -> None:
@@ -156,13 +158,13 @@ def test_postings_that_are_no_more_are_cleared_away(
     expected = found(docs, "common red word41")
     assert size(dead) == 32
     before = size(postings)
-    monkeypatch.setattr(_text, "_DUE", 1)
-    monkeypatch.setattr(_text, "_MANY_CALLS", 2)
+    monkeypatch.setattr(text_index, "_DUE", 1)
+    monkeypatch.setattr(text_index, "_MANY_CALLS", 2)
     docs.upsert(ids=["00041"], documents=["word41 common blue"], embeddings=[[1, 41]])
     assert size(dead) == 33
     assert size(postings) < before / 2
     assert_same(docs, "common red word41")
-    monkeypatch.setattr(_text, "_DEAD", (5, 4, 100))
+    monkeypatch.setattr(text_index, "_DEAD", (5, 4, 100))
     docs.upsert(ids=["00041"], documents=["word41 common sky"], embeddings=[[1, 41]])
     assert size(dead) == 0
     assert found(docs, "common red word41") == pytest.approx(expected)
@@ -201,8 +203,8 @@ def test_a_document_of_ten_megabytes_is_found_by_each_of_its_words(store: Vector
 
 def test_many_documents_are_written_in_parts(store: VectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """7.1 Of a call, and of a text index that is made later."""
-    monkeypatch.setattr(_text, "_MOST", 50)
-    monkeypatch.setattr(_text, "_AT_ONCE", 30)
+    monkeypatch.setattr(text_index, "_MOST", 50)
+    monkeypatch.setattr(text_index, "_AT_ONCE", 30)
     docs = filled(store, 200)
     assert_same(docs, "common", "word7 word150 sky")
     store.drop_collection("docs")
@@ -437,7 +439,7 @@ def test_a_part_of_a_document_is_found_by_its_trigrams_where_there_are_some(data
         for needle in needles:
             for where in ({"$contains": needle}, {"$not_contains": needle}):
                 assert docs.count(where_document=where) == copy.count(where_document=where), where
-        statement = _sql.count(backend._table(docs.info()), parse_document({"$contains": "word499"}))  # pyright: ignore[reportPrivateUsage]
+        statement = record_sql.count(backend._table(docs.info()), parse_document({"$contains": "word499"}))  # pyright: ignore[reportPrivateUsage]
         plan = connection.execute(
             f"EXPLAIN {statement.text.replace('$1', '%s').replace('$2', '%s')}".encode(), statement.parameters
         ).fetchall()

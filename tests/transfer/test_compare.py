@@ -10,7 +10,7 @@ import pytest
 
 import vectorkit as vk
 from vectorkit.embedders import HashEmbedder
-from vectorkit.transfer.queries import read_queries
+from vectorkit.transfer.compare.queries import read_queries
 from vectorkit_chroma import ChromaBackend
 from vectorkit_pgvector import PgVectorBackend
 

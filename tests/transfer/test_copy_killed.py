@@ -24,7 +24,7 @@ INDEX = vk.HNSW(m=4, ef_construction=8)  # built in no time
 
 # Each copy runs in a process of its own, forked from one that has imported all this but opened nothing.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["vectorkit.transfer.copying", "vectorkit_chroma", "vectorkit_pgvector"])
+FORKS.set_forkserver_preload(["vectorkit.transfer.copy.run", "vectorkit_chroma", "vectorkit_pgvector"])
 
 
 def fill(store: vk.VectorStore) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import vectorkit as vk
-from vectorkit.transfer.files import FileSource, FileTarget
-from vectorkit.transfer.parquet import arrow
+from vectorkit.transfer.files.file import FileSource, FileTarget
+from vectorkit.transfer.files.parquet import arrow
 
 KINDS = ["parquet", "jsonl"]
 COUNT = 2300
@@ -238,7 +238,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """Written and read by a process of its own, 8,000 records and 32,000."""
     program = (
         "import os, sys, vectorkit as vk, numpy as np\n"
-        "from vectorkit.transfer.files import FileTarget, FileSource\n"
+        "from vectorkit.transfer.files.file import FileTarget, FileSource\n"
         "from pathlib import Path\n"
         "url, n = sys.argv[1], int(sys.argv[2])\n"
         "w = FileTarget(url).begin(vk.CollectionSpec('docs', 'l2', 32), 'test')\n"

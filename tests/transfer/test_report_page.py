@@ -15,7 +15,7 @@ import pytest
 
 import vectorkit as vk
 from vectorkit.embedders import HashEmbedder
-from vectorkit.transfer.report_page import page
+from vectorkit.transfer.compare.page import page
 
 Browse = Callable[..., str]
 

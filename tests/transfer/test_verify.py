@@ -18,8 +18,8 @@ import vectorkit as vk
 from vectorkit.cli import app
 from vectorkit.embedders import HashEmbedder
 from vectorkit.transfer.records import same_json
-from vectorkit.transfer.searches import Query, Side, compare_searches, filters_from
-from vectorkit.transfer.verification import Differences, Kind
+from vectorkit.transfer.verify.report import Differences, Kind
+from vectorkit.transfer.verify.searches import Query, Side, compare_searches, filters_from
 from vectorkit_chroma import ChromaBackend
 from vectorkit_pgvector import PgVectorBackend
 

@@ -15,7 +15,7 @@ from vectorkit.cli._shown import AsJson, check_there, excerpt, filter_of
 from vectorkit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from vectorkit.transfer.comparison import Comparison, QueryComparison
+    from vectorkit.transfer.compare.report import Comparison, QueryComparison
     from vectorkit.types import Hit
 
 __all__ = ["compare"]
@@ -62,9 +62,9 @@ def compare(
 
         vectorkit compare chroma:./kb postgresql+embedded:./pg --queries q.jsonl --mode hybrid --where '{"year": 2024}'
     """
-    from vectorkit.transfer.comparing import compare as compare_stores
-    from vectorkit.transfer.queries import read_queries
-    from vectorkit.transfer.report_page import page
+    from vectorkit.transfer.compare.page import page
+    from vectorkit.transfer.compare.queries import read_queries
+    from vectorkit.transfer.compare.run import compare as compare_stores
 
     for url in (first, second):
         check_there(url)

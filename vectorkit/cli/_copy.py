@@ -14,7 +14,7 @@ from vectorkit.cli._shown import check_there
 from vectorkit.cli._verify import print_verification, renamed
 
 if TYPE_CHECKING:
-    from vectorkit.transfer.copying import Copied, CopyProgress, CopyReport
+    from vectorkit.transfer.copy.run import Copied, CopyProgress, CopyReport
 
 __all__ = ["copy"]
 
@@ -56,8 +56,8 @@ def copy(
 
         vectorkit copy chroma:./kb postgresql://me@host/db -c my.docs --as my-docs --skip-bad bad.jsonl
     """
-    from vectorkit.transfer.copying import copy as copy_stores
-    from vectorkit.transfer.verifying import verify as verify_stores
+    from vectorkit.transfer.copy.run import copy as copy_stores
+    from vectorkit.transfer.verify.run import verify as verify_stores
 
     check_there(source)
     bar = progress_bar(TextColumn("{task.fields[rate]}"), TimeRemainingColumn())

@@ -10,7 +10,7 @@ from vectorkit.cli._common import out, progress_bar
 from vectorkit.cli._shown import AsJson, check_there
 
 if TYPE_CHECKING:
-    from vectorkit.transfer.findings import LintReport
+    from vectorkit.transfer.lint.findings import LintReport
 
 __all__ = ["lint"]
 
@@ -40,7 +40,7 @@ def lint(
 
         vectorkit lint chroma:./langchain --collection docs --json
     """
-    from vectorkit.transfer.lint import lint as lint_store
+    from vectorkit.transfer.lint.run import lint as lint_store
 
     check_there(source)
     progress = progress_bar()

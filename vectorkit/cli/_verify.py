@@ -12,7 +12,7 @@ from vectorkit.cli._shown import AsJson, check_there
 from vectorkit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from vectorkit.transfer.verification import CollectionCheck, Verification
+    from vectorkit.transfer.verify.report import CollectionCheck, Verification
     from vectorkit.types import Vector
 
 __all__ = ["print_verification", "renamed", "verify"]
@@ -59,7 +59,7 @@ def verify(
         vectorkit verify chroma:./kb file:backup.parquet --collection docs --json
     """
     from vectorkit.embedders._by_identity import embedder_of
-    from vectorkit.transfer.verifying import verify as verify_stores
+    from vectorkit.transfer.verify.run import verify as verify_stores
 
     for url in (source, target):
         check_there(url)
@@ -98,7 +98,7 @@ def renamed(collection: list[str] | None, target_name: str | None) -> dict[str, 
 
 
 def _read_queries(file: Path | None) -> "list[str | Vector]":
-    from vectorkit.transfer.queries import read_queries
+    from vectorkit.transfer.compare.queries import read_queries
 
     found: list[str | Vector] = []
     for query in [] if file is None else read_queries(file):

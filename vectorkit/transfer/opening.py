@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from vectorkit.protocol import VectorBackend
 from vectorkit.registry import open_backend
 from vectorkit.store import VectorStore
-from vectorkit.transfer.files import SCHEME, FileSource, FileTarget
+from vectorkit.transfer.files.file import SCHEME, FileSource, FileTarget
 from vectorkit.transfer.sources import Source, Target
 from vectorkit.transfer.stores import StoreSource, StoreTarget
 

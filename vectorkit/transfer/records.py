@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vectorkit._narrow import is_dict, is_list
-from vectorkit.transfer.verification import Differences
+from vectorkit.transfer.verify.report import Differences
 from vectorkit.types import Record, Vector
 from vectorkit.validation import short
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from vectorkit.errors import CollectionMismatchError, CollectionNotFoundError
 from vectorkit.protocol import ForeignCollections, VectorBackend
-from vectorkit.transfer.filling import Filling, begin, is_note, note_name, unfinished
+from vectorkit.transfer.copy.filling import Filling, begin, is_note, note_name, unfinished
 from vectorkit.transfer.sources import Contents
 from vectorkit.types import CollectionInfo, CollectionSpec, Record
 from vectorkit.validation import allowed_name

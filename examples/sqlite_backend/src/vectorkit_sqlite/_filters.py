@@ -4,7 +4,7 @@ The filter itself is not turned into SQL: SQLite calls vectorkit's reference for
 what it means everywhere, and decides before `LIMIT` and before the cut. That costs some microseconds a row, and what
 it would save is small beside a search that compares every vector anyway. Translated, it would meet SQLite's own rules:
 JSON paths cannot name every key, JSON's booleans are numbers, and a comparison with NULL is neither true nor false.
-A store that is searched on a server has to translate; `vectorkit_pgvector/_filters.py` does, in a hundred lines.
+A store that is searched on a server has to translate; `vectorkit_pgvector/sql/filters.py` does, in a hundred lines.
 """
 
 import sqlite3

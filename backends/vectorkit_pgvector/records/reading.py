@@ -1,0 +1,52 @@
+"""Records by id, by filter, and as a stream."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+from vectorkit.filters import Filter
+from vectorkit.types import Record
+from vectorkit_pgvector.connections.sessions import Session
+from vectorkit_pgvector.sql import tables as record_sql
+from vectorkit_pgvector.sql.codec import load_metadata, load_vector
+from vectorkit_pgvector.sql.tables import Table
+
+__all__ = ["count", "get", "page"]
+
+
+def get(
+    session: Session,
+    table: Table,
+    *,
+    ids: Sequence[str] | None,
+    where: Filter | None,
+    limit: int | None,
+    offset: int,
+    include_embeddings: bool,
+) -> list[Record]:
+    """See `VectorBackend.get`."""
+    if ids is None:
+        statement = record_sql.page(table, where, limit=limit, offset=offset, include_embeddings=include_embeddings)
+    else:
+        statement = record_sql.select_by_ids(table, ids, where, limit, offset, include_embeddings)
+    return [_record(row) for row in session.rows(statement)]
+
+
+def page(
+    session: Session, table: Table, *, where: Filter | None, after: str | None, size: int, include_embeddings: bool
+) -> list[Record]:
+    """At most `size` records that follow an id; they are made here while the server still sends others."""
+    statement = record_sql.page(table, where, after=after, limit=size, include_embeddings=include_embeddings)
+    with closing(session.stream(statement)) as rows:
+        return [_record(row) for row in rows]
+
+
+def count(session: Session, table: Table, where: Filter | None) -> int:
+    """See `VectorBackend.count`."""
+    ((number,),) = session.rows(record_sql.count(table, where))
+    return int(number)
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    id, document, metadata, embedding = row
+    return Record(id, document, None if embedding is None else load_vector(embedding), load_metadata(metadata))

@@ -1,0 +1,1 @@
+"""The SQL of collections, apart from what sends it, and the values in it."""

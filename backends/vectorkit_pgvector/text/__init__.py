@@ -1,0 +1,1 @@
+"""Text search: its index, and the searches of it."""

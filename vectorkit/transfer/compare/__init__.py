@@ -1,0 +1,1 @@
+"""`compare`: the same queries asked of two stores, side by side."""

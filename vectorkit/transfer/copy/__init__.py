@@ -1,0 +1,1 @@
+"""`copy`: every record of one store into another."""

@@ -1,0 +1,1 @@
+"""Files as sources and targets of a copy."""

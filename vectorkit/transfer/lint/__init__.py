@@ -1,0 +1,1 @@
+"""`lint`: what will not survive a move."""

@@ -1,0 +1,1 @@
+"""`verify`: whether two stores hold the same, and answer the same."""
