@@ -40,15 +40,15 @@ from vectorkit_pgvector.connections.sharing import shared
 from vectorkit_pgvector.connections.sources import CallersConnection, CallersPool, OwnPool, Source, check_url, describe
 from vectorkit_pgvector.records import reading, writing
 from vectorkit_pgvector.search import explain as explaining
-from vectorkit_pgvector.search import vector_search
+from vectorkit_pgvector.search import vectors as vector_search
 from vectorkit_pgvector.search.answers import Request
 from vectorkit_pgvector.search.sizes import Sizes
 from vectorkit_pgvector.sql import indexes as index_sql
 from vectorkit_pgvector.sql import text as text_sql
 from vectorkit_pgvector.sql.tables import Table
-from vectorkit_pgvector.text import index as text_index
-from vectorkit_pgvector.text import text_search
-from vectorkit_pgvector.text.index import Words
+from vectorkit_pgvector.text import searching as text_search
+from vectorkit_pgvector.text import words
+from vectorkit_pgvector.text.words import Words
 
 __all__ = ["PgVectorBackend"]
 
@@ -422,7 +422,7 @@ class PgVectorBackend:
             changed = self._catalog.set_text_index(session, collection)
             if changed is None:
                 return self._catalog.open(session, collection.name)
-            text_index.build(session, table, tables, progress)
+            words.build(session, table, tables, progress)
             return changed
 
         with translated(collection):

@@ -29,7 +29,7 @@ from vectorkit_pgvector import PgVectorBackend
 from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.sql import tables as record_sql
 from vectorkit_pgvector.sql.tables import Statement
-from vectorkit_pgvector.text import index as text_index
+from vectorkit_pgvector.text import words
 
 Connection = psycopg.Connection[Any]
 
@@ -120,9 +120,9 @@ def test_writers_at_the_same_time_keep_the_weights_right(
 ) -> None:
     """7.2 Words, N and df are those of what is stored, also while postings are merged."""
     if merging:
-        monkeypatch.setattr(text_index, "_DUE", 1)
-        monkeypatch.setattr(text_index, "_DEAD", (5, 4, 100))
-        monkeypatch.setattr(text_index, "_MANY_CALLS", 7)
+        monkeypatch.setattr(words, "_DUE", 1)
+        monkeypatch.setattr(words, "_DEAD", (5, 4, 100))
+        monkeypatch.setattr(words, "_MANY_CALLS", 7)
     docs = filled(store)
 
     def write(number: int) -> None:
@@ -158,13 +158,13 @@ def test_postings_that_are_no_more_are_cleared_away(
     expected = found(docs, "common red word41")
     assert size(dead) == 32
     before = size(postings)
-    monkeypatch.setattr(text_index, "_DUE", 1)
-    monkeypatch.setattr(text_index, "_MANY_CALLS", 2)
+    monkeypatch.setattr(words, "_DUE", 1)
+    monkeypatch.setattr(words, "_MANY_CALLS", 2)
     docs.upsert(ids=["00041"], documents=["word41 common blue"], embeddings=[[1, 41]])
     assert size(dead) == 33
     assert size(postings) < before / 2
     assert_same(docs, "common red word41")
-    monkeypatch.setattr(text_index, "_DEAD", (5, 4, 100))
+    monkeypatch.setattr(words, "_DEAD", (5, 4, 100))
     docs.upsert(ids=["00041"], documents=["word41 common sky"], embeddings=[[1, 41]])
     assert size(dead) == 0
     assert found(docs, "common red word41") == pytest.approx(expected)
@@ -203,8 +203,8 @@ def test_a_document_of_ten_megabytes_is_found_by_each_of_its_words(store: Vector
 
 def test_many_documents_are_written_in_parts(store: VectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """7.1 Of a call, and of a text index that is made later."""
-    monkeypatch.setattr(text_index, "_MOST", 50)
-    monkeypatch.setattr(text_index, "_AT_ONCE", 30)
+    monkeypatch.setattr(words, "_MOST", 50)
+    monkeypatch.setattr(words, "_AT_ONCE", 30)
     docs = filled(store, 200)
     assert_same(docs, "common", "word7 word150 sky")
     store.drop_collection("docs")

@@ -27,7 +27,7 @@ from vectorkit_pgvector.sql import indexes as index_sql
 from vectorkit_pgvector.sql import text as text_sql
 from vectorkit_pgvector.sql.tables import WHOLE, Facts, Layout, Statement, Table, create_table, quote, table_name
 from vectorkit_pgvector.sql.text import TextTables
-from vectorkit_pgvector.text import index as text_index
+from vectorkit_pgvector.text import words
 
 __all__ = ["Catalog"]
 
@@ -187,7 +187,7 @@ class Catalog:
         for statement in create_table(table):
             session.run(statement)
         if spec.text_index:
-            text_index.create(session, table, self.text_tables(info))
+            words.create(session, table, self.text_tables(info))
         return info
 
     def adopt(

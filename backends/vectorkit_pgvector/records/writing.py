@@ -21,7 +21,7 @@ from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.sql import tables as record_sql
 from vectorkit_pgvector.sql.codec import copy_rows
 from vectorkit_pgvector.sql.tables import Table
-from vectorkit_pgvector.text.index import Words
+from vectorkit_pgvector.text.words import Words
 
 __all__ = ["Input", "add", "concerns_ids", "delete", "refused", "update", "upsert"]
 

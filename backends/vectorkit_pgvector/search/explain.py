@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 from vectorkit.ranking import EXACT_LIMIT
 from vectorkit.types import Explanation
 from vectorkit_pgvector.connections.sessions import Session
-from vectorkit_pgvector.search import vector_search
+from vectorkit_pgvector.search import vectors as vector_search
 from vectorkit_pgvector.search.answers import Request
 from vectorkit_pgvector.search.sizes import Sizes
 from vectorkit_pgvector.sql import indexes as index_sql

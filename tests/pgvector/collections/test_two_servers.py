@@ -27,7 +27,7 @@ from vectorkit.types import FloatArray
 from vectorkit_pgvector import PgVectorBackend
 from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.embedded.server import EmbeddedServer
-from vectorkit_pgvector.search.vector_search import index_settings
+from vectorkit_pgvector.search.vectors import index_settings
 from vectorkit_pgvector.sql import search as search_sql
 from vectorkit_pgvector.sql.tables import Facts, Layout, Statement, Table
 

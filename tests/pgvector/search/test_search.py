@@ -15,7 +15,7 @@ from vectorkit.ranking import measure, score_of
 from vectorkit.types import FloatArray
 from vectorkit_pgvector import PgVectorBackend
 from vectorkit_pgvector.search import sizes
-from vectorkit_pgvector.search.vector_search import index_settings
+from vectorkit_pgvector.search.vectors import index_settings
 from vectorkit_pgvector.sql import search as search_sql
 from vectorkit_pgvector.sql.codec import Binary, BinaryDumper
 from vectorkit_pgvector.sql.tables import Facts, Statement, Table

@@ -11,7 +11,7 @@ from vectorkit.filters import Filter
 from vectorkit.ranking import measure, rank
 from vectorkit.types import Candidate, Hit
 from vectorkit_pgvector.connections.sessions import Session
-from vectorkit_pgvector.search import vector_search
+from vectorkit_pgvector.search import vectors as vector_search
 from vectorkit_pgvector.search.answers import Request
 from vectorkit_pgvector.search.sizes import Sizes
 from vectorkit_pgvector.sql import text as text_sql
