@@ -1,6 +1,8 @@
 # One word per task; each does its own set-up. Needs python3.11 or newer with pip, and make: no database, no Docker.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+# Processes that run tests, each with servers of its own; 0 runs them one by one, in this process.
+WORKERS ?= 2
 RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
@@ -13,8 +15,8 @@ help: ## Show the tasks.
 demo: $(VENV)/.demo ## Ask the same questions of Chroma and of Postgres, and compare the answers.
 	$(RUN) examples/switch_to_postgres.py
 
-test: $(VENV)/.dev $(VENV)/.chromium ## Run the whole test suite on every backend, with real servers.
-	$(RUN) -m pytest
+test: $(VENV)/.dev ## Run the whole test suite on every backend, with real servers.
+	$(RUN) -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 check: $(VENV)/.dev ## Lint and type-check (ruff, mypy strict, pyright strict).
 	$(RUN) -m ruff check .
@@ -46,18 +48,3 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "Installing vectorkit with everything its tests use (minutes the first time) ..."
 	@$(INSTALL) '.[dev]'
 	@touch $@ $(VENV)/.demo
-
-# A page that the library makes is looked at in a real browser: Debian's, or another one that is there already.
-$(VENV)/.chromium: $(VENV)/.python
-	@if ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } > /dev/null; then \
-	  if ! command -v apt-get > /dev/null; then \
-	    echo "The tests need Chromium or Google Chrome on the PATH; install one with this system's package manager." >&2; \
-	    exit 1; \
-	  fi; \
-	  echo "Installing Chromium for the tests ..."; \
-	  root=$$(test "$$(id -u)" = 0 || echo sudo); \
-	  { $$root apt-get update -qq \
-	    && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } > /dev/null \
-	    || { echo "Chromium could not be installed; run: sudo apt-get install chromium" >&2; exit 1; }; \
-	fi
-	@touch $@

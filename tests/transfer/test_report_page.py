@@ -19,6 +19,16 @@ from vectorkit.transfer.compare.page import page
 
 Browse = Callable[..., str]
 
+
+def find_browser() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    pytest.skip("needs Chromium or Google Chrome on the PATH (apt install chromium)", allow_module_level=True)
+
+
+BROWSER = find_browser()
+
 HOSTILE = "<script>document.title = 'taken over'</script><img src='http://pictures.invalid/a.png' onerror='alert(1)'>"
 TEXTS = [
     "Networks learn by gradient descent.",
@@ -29,23 +39,15 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    assert found is not None, "these tests need Chromium: `make test` installs it on Debian and Ubuntu"
-    return found
-
-
 @pytest.fixture
-def browse(chromium: str, tmp_path: Path) -> Browse:
+def browse(tmp_path: Path) -> Browse:
     """Opens a page in a browser of its own, and returns the document as it is rendered."""
 
     def browse(content: str, *options: str) -> str:
         file = tmp_path / "page.html"
         file.write_text(content, encoding="utf-8")
         command = [
-            *(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+            *(BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
             *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
             *(f"--user-data-dir={tmp_path / 'profile'}", *options, "--dump-dom", file.as_uri()),
         ]
