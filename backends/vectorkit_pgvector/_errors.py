@@ -18,7 +18,7 @@ from vectorkit.errors import (
 )
 from vectorkit.types import CollectionInfo
 
-__all__ = ["is_lost", "kind_of", "translate", "translate_refusal", "translated"]
+__all__ = ["ended_connection", "is_lost", "kind_of", "translate", "translate_refusal", "translated"]
 
 # SQLSTATEs, and the classes of those that are not named (their first two characters):
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -91,6 +91,13 @@ def is_lost(error: psycopg.Error) -> bool:
     if isinstance(error, PoolTimeout | PoolClosed | TooManyRequests) or not isinstance(error, psycopg.OperationalError):
         return False
     return error.sqlstate is None or error.sqlstate.startswith("08") or error.sqlstate in {"57P01", "57P02", "57P05"}
+
+
+def ended_connection(error: BaseException) -> bool:
+    """Whether the error is what ended the connection: that it is lost, or why the server has ended it."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    return is_lost(error) or error.diag.severity_nonlocalized in {"FATAL", "PANIC"}
 
 
 def translate(error: psycopg.Error, collection: CollectionInfo | None = None) -> VectorKitError:

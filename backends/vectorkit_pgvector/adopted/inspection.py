@@ -153,7 +153,7 @@ def _name(value: object, what: str) -> str:
 
 def _table(session: Session, table: str) -> tuple[int, str, str]:
     try:
-        with session.connection.transaction():
+        with session.savepoint():
             rows = session.rows(
                 Statement(
                     "SELECT pg_class.oid::bigint, nspname, relname, relkind::text, relhassubclass "

@@ -50,7 +50,7 @@ def upsert(session: Session, table: Table, adopted: Adopted, batch: Batch) -> No
         old = [row for row, id in enumerate(batch.ids) if id in here]
         new = [row for row, id in enumerate(batch.ids) if id not in here]
         try:
-            with session.connection.transaction():
+            with session.savepoint():
                 if old:
                     update(session, table, adopted, _patch(batch, old))
                 if new:

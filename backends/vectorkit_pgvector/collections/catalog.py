@@ -158,7 +158,7 @@ class Catalog:
     def _create_extension(self, session: Session) -> Facts:
         try:
             # Suppressed is what another program causes, which does not know our lock and was faster.
-            with suppress(errors.UniqueViolation, errors.DuplicateObject), session.connection.transaction():
+            with suppress(errors.UniqueViolation, errors.DuplicateObject), session.savepoint():
                 session.run(Statement("CREATE EXTENSION IF NOT EXISTS vector"))
         except errors.InsufficientPrivilege as error:
             database = session.connection.info.dbname

@@ -56,7 +56,7 @@ class Indexing:
         ((usable, many),) = session.rows(index_sql.state(table))
         if usable or not many or index_sql.representation(table.spec) is None:
             return
-        with suppress(errors.LockNotAvailable, errors.InsufficientPrivilege), session.connection.transaction():
+        with suppress(errors.LockNotAvailable, errors.InsufficientPrivilege), session.savepoint():
             session.run(index_sql.lock(table))
             table = _with(table, self._catalog.wanted_index(session, collection))
             ((usable, many),) = session.rows(index_sql.state(table))
@@ -206,7 +206,7 @@ def _run(
 @contextmanager
 def _attempt(session: Session, table: Table, settings: dict[str, str], outside: bool) -> Generator[None, None, None]:
     if not outside:
-        with session.connection.transaction(), session.settings(settings, restore=True):
+        with session.savepoint(), session.settings(settings, restore=True):
             yield
         return
     before = _built(session, table)

@@ -21,6 +21,7 @@ from psycopg.rows import tuple_row
 from vectorkit.errors import BackendError
 from vectorkit_pgvector._errors import is_lost
 from vectorkit_pgvector.connections.sources import Connection, OwnConnection, Source
+from vectorkit_pgvector.connections.transactions import Savepoint, Transaction
 from vectorkit_pgvector.sql.codec import COPY_END, COPY_START, Binary, BinaryDumper, text_array
 from vectorkit_pgvector.sql.tables import Statement
 
@@ -147,10 +148,21 @@ class Session:
                 copy.write(part)
             copy.write(COPY_END)
 
+    def command(self, text: bytes) -> str | None:
+        """Run a statement without parameters or rows, and return the server's answer, the command tag."""
+        self._cursor.execute(text, prepare=False)
+        return self._cursor.statusmessage
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """A part of the transaction that may fail on its own: what it did is then undone."""
+        return Savepoint(self)
+
     @contextmanager
-    def transaction(self, settings: Mapping[str, str]) -> Generator[None, None, None]:
+    def under(
+        self, settings: Mapping[str, str], transaction: AbstractContextManager[None]
+    ) -> Generator[None, None, None]:
         """A transaction, or a savepoint within the caller's, under settings."""
-        with self.connection.transaction(), self.settings(settings, restore=self.joins):
+        with transaction, self.settings(settings, restore=self.joins):
             yield
 
     @contextmanager
@@ -267,7 +279,7 @@ class Sessions:
                     with self._transaction(session, settings, writes):
                         begun = True
                         result = work(session)
-                        done = True
+                    done = True
                 return result
             except (errors.SerializationFailure, errors.DeadlockDetected):
                 conflicts += 1
@@ -275,8 +287,9 @@ class Sessions:
                     raise
                 time.sleep(random.uniform(0, _CONFLICT_PAUSE * 2**conflicts))
             except psycopg.Error as error:
-                # What was lost before its transaction was to be committed has written nothing.
-                again = not begun or (repeatable and not (writes and done))
+                # Before `done` nothing was written: a commit that may have been carried out raises no psycopg.Error,
+                # so that it is never repeated (see `Transaction`).
+                again = not done and (repeatable or not begun)
                 if not may_reconnect or not is_lost(error) or not again or not self._source.recover():
                     raise
                 may_reconnect = False
@@ -287,6 +300,11 @@ class Sessions:
         idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
         if idle and not writes and not settings and connection.autocommit:
             return _NO_TRANSACTION
-        if idle and session.joins and not connection.autocommit:
-            session.run(Statement("SELECT"))  # begins the caller's transaction, which is then left open
-        return session.transaction(settings)
+        transaction: AbstractContextManager[None]
+        if session.joins and not (idle and connection.autocommit):
+            if idle:
+                session.run(Statement("SELECT"))  # begins the caller's transaction, which is then left open
+            transaction = session.savepoint()
+        else:
+            transaction = Transaction(session, writes=writes)
+        return session.under(settings, transaction) if settings else transaction
