@@ -1,6 +1,7 @@
 """Texts into requests to an embeddings API, and what follows from each answer. No I/O: sync and async share it."""
 
 import random
+import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,12 @@ retries are then 70 s, and limits of requests and tokens are counted a minute.""
 _MAX_CONNECTS: Final = 3
 """Retries where no connection was made: a server that is not there is not waited for as long as a busy one."""
 
+_MAX_TIMEOUTS: Final = 3
+"""Retries where no answer came in time, each with half the texts: an eighth of a batch is then too much, too."""
+
+
+_RETRIES: Final = {"busy": sys.maxsize, "unreachable": _MAX_CONNECTS, "timeout": _MAX_TIMEOUTS}
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -32,13 +39,15 @@ class Part:
 
     Attributes:
         rows: Which of the texts of the call.
-        attempt: How often it was sent and is to be sent again, unchanged.
+        attempt: How often its texts were sent and are to be sent again.
         wait: Seconds to wait before it is sent.
+        base64: Whether the answer may be asked for in base64.
     """
 
     rows: range
     attempt: int = 0
     wait: float = 0.0
+    base64: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +56,15 @@ class Failure:
 
     Attributes:
         problem: What was wrong and what to do, for a sentence that begins with the texts concerned.
-        kind: `"size"`, too many texts or too long ones; `"busy"` or `"unreachable"`, worth another try; `"final"`.
+        kind: `"size"`, too many texts or too long ones; `"busy"` or `"unreachable"`, worth another try; `"timeout"`,
+            worth one with fewer texts; `"base64"`, worth one without it; `"final"`.
         wait: Seconds that the server asked to wait, or None.
         cause: The client's exception.
         index: Which of the part's texts it was, where one alone is at fault.
     """
 
     problem: str
-    kind: Literal["size", "busy", "unreachable", "final"]
+    kind: Literal["size", "busy", "unreachable", "timeout", "base64", "final"]
     wait: float | None = None
     cause: BaseException | None = None
     index: int | None = None
@@ -67,11 +77,12 @@ class Work:
         texts: The texts as they are sent, none of them empty.
         sizes: Tokens of each, or no fewer.
         batch_size: The most texts a request.
-        max_retries: How often a part is sent again, unchanged.
+        max_retries: How often a text is sent again.
         truncate: Whether a text that is refused for its size alone is cut at its end, or is an error.
         query: Whether the only text is a query, for messages.
 
     Attributes:
+        batch_size: The most texts a request; lowered where a server was too slow for as many, twice.
         pending: What is to be sent.
         cut: Rows of texts that were cut here.
         error: Why the call fails, if it does; nothing is pending then.
@@ -91,6 +102,7 @@ class Work:
         self._max_retries = max_retries
         self._truncate = truncate
         self._query = query
+        self.batch_size = batch_size
         self.pending = deque(Part(rows) for rows in _batches(sizes, batch_size))
         self.cut: set[int] = set()
         self.error: EmbeddingError | None = None
@@ -116,9 +128,16 @@ class Work:
             self._texts[row] = self._texts[row][: len(self._texts[row]) // 2]
             self.cut.add(row)
             self.pending.appendleft(Part(part.rows))
-        elif failure.kind in ("busy", "unreachable") and part.attempt < self._retries(failure):
+        elif failure.kind == "base64" and part.base64:
+            self.pending.appendleft(replace(part, base64=False))
+        elif failure.kind in _RETRIES and part.attempt < min(self._max_retries, _RETRIES[failure.kind]):
             wait = _backoff(part.attempt) if failure.wait is None else failure.wait
-            self.pending.append(replace(part, attempt=part.attempt + 1, wait=wait))
+            again = replace(part, attempt=part.attempt + 1, wait=wait)
+            if failure.kind == "timeout":
+                parts = self._smaller(again)  # first of all, as they show how much the server is fast enough for
+                self.pending.extendleft(reversed(parts))
+            else:
+                self.pending.append(again)
         else:
             advice = "; split it, or give truncate='end'" if failure.kind == "size" else ""
             tries = f" (sent {part.attempt + 1} times)" if part.attempt else ""
@@ -136,8 +155,18 @@ class Work:
             self.error.__cause__ = cause
         self.pending.clear()
 
-    def _retries(self, failure: Failure) -> int:
-        return min(self._max_retries, _MAX_CONNECTS) if failure.kind == "unreachable" else self._max_retries
+    def _smaller(self, part: Part) -> list[Part]:
+        """The halves of a part that was not answered in time: one answer was lost, or the server is too slow."""
+        half = -(-len(part.rows) // 2)
+        if part.attempt > 1:  # the server is too slow, also for what has not been sent yet
+            self.batch_size = min(self.batch_size, half)
+            self.pending = deque(piece for waiting in self.pending for piece in _cut(waiting, self.batch_size))
+        return _cut(part, half)
+
+
+def _cut(part: Part, most: int) -> list[Part]:
+    """A part as parts of at most so many texts."""
+    return [replace(part, rows=part.rows[start : start + most]) for start in range(0, len(part.rows), most)]
 
 
 def _batches(sizes: Sequence[int], batch_size: int) -> list[range]:

@@ -14,13 +14,25 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from vectorkit._narrow import is_array, is_list
+from vectorkit._narrow import is_array, is_dict, is_list
 from vectorkit.embedders._batching import Failure
 from vectorkit.errors import EmbeddingError, InvalidArgumentError
 from vectorkit.types import FloatArray
 from vectorkit.vectors import as_embeddings
 
-__all__ = ["DIMENSIONS", "Answer", "as_failure", "checked_key", "hide", "read_answer", "secrets_of", "shown_url"]
+__all__ = [
+    "DIMENSIONS",
+    "Answer",
+    "as_failure",
+    "checked_key",
+    "error_within",
+    "hidden",
+    "hide",
+    "read_answer",
+    "refused",
+    "secrets_of",
+    "shown_url",
+]
 
 DIMENSIONS: Final = {
     "text-embedding-3-small": 1536,
@@ -40,6 +52,12 @@ _SIZE: Final = re.compile(
 )
 """How servers say in an error 400, 422 or 500 that a request or a text is too large: OpenAI and Azure, vLLM, Text
 Embeddings Inference, llama.cpp, Ollama, DashScope."""
+
+_BASE64: Final = re.compile(r"base64|encoding.?format", re.IGNORECASE)
+"""How servers say in an error 400, 422, 500 or 501 that they know no base64."""
+
+_LIMITED: Final = re.compile(r"rate.?limit|quota|overloaded", re.IGNORECASE)
+"""Codes of errors that are answered with status 200 in place of 429."""
 
 _DROPPED: Final = {"ReadError", "WriteError", "CloseError", "RemoteProtocolError"}
 _NOT_MADE: Final = {"ConnectError"}
@@ -76,7 +94,7 @@ def read_answer(content: bytes, count: int, dimension: int | None, what: Callabl
     try:
         answer: Any = json.loads(content)
         items: Any = answer["data"]
-        places: list[Any] = [item["index"] for item in items]
+        places: list[Any] = [_as_place(item.get("index")) for item in items]
         made: list[Any] = [item["embedding"] for item in items]
         usage: Any = answer.get("usage")
         tokens: Any = 0 if usage is None else usage.get("total_tokens")
@@ -87,6 +105,7 @@ def read_answer(content: bytes, count: int, dimension: int | None, what: Callabl
         ) from error
     if len(items) != count:
         raise EmbeddingError(f"the server answered with {len(items):,} vector(s) for {count:,} text(s)")
+    places = _filled(places)
     if any(type(place) is not int for place in places) or sorted(places) != list(range(count)):
         raise EmbeddingError(f"the vectors in the answer are not numbered from 0 to {count - 1:,}, once each")
     rows: list[object] = [None] * count
@@ -95,6 +114,42 @@ def read_answer(content: bytes, count: int, dimension: int | None, what: Callabl
     if dimension is None:
         dimension = len(rows[0]) if is_list(rows[0]) or is_array(rows[0]) else 0
     return Answer(as_embeddings(rows, count, dimension, what), tokens if type(tokens) is int else 0)
+
+
+def _as_place(index: object) -> object:
+    """An index as a number; None where a server leaves it out."""
+    return int(index) if isinstance(index, str) and index.isascii() and index.isdecimal() else index
+
+
+def _filled(places: list[Any]) -> list[Any]:
+    """The indices, with those that were left out: all of them, or one, as Protobuf's JSON does with 0."""
+    if all(place is None for place in places):
+        return list(range(len(places)))
+    if places.count(None) > 1:
+        return places
+    left = set(range(len(places))).difference(place for place in places if type(place) is int)
+    return [min(left, default=None) if place is None else place for place in places]
+
+
+def error_within(content: bytes) -> tuple[int, str, str] | None:
+    """What an answer with status 200 says that is an error all the same.
+
+    Returns:
+        The status that fits (400 if the error names none), its code, and its message; None if it is no error.
+    """
+    try:
+        answer: Any = json.loads(content)
+    except ValueError:
+        return None
+    error: Any = answer.get("error") if is_dict(answer) else None
+    if not error or answer.get("data"):
+        return None
+    if not is_dict(error):
+        return 400, "", str(error)
+    code, message = str(error.get("code") or error.get("type") or ""), str(error.get("message") or error)
+    if code.isdecimal() and 400 <= int(code) <= 599:
+        return int(code), "", message
+    return 429 if _LIMITED.search(code) else 400, code, message
 
 
 def _decoded(vector: object, what: Callable[[int], str], place: int) -> object:
@@ -116,11 +171,14 @@ def as_failure(error: Exception, server: str) -> Failure:
     """
     status: object = getattr(error, "status_code", None)
     if isinstance(status, int):
-        return _refused(error, status, server)
+        headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", {})
+        return refused(
+            server, status, str(getattr(error, "code", None) or ""), str(error), _retry_after(headers), error
+        )
     names = {kind.__name__ for kind in type(error).__mro__}
     if "APITimeoutError" in names:
         return Failure(
-            f"{server} gave no answer in time; give a longer timeout, or a smaller batch_size", "final", cause=error
+            f"{server} gave no answer in time; give a longer timeout, or a smaller batch_size", "timeout", cause=error
         )
     if "APIConnectionError" in names:
         cause = error.__cause__
@@ -136,18 +194,29 @@ def as_failure(error: Exception, server: str) -> Failure:
     return Failure(f"the request to {server} failed ({type(error).__name__}: {error})", "final", cause=error)
 
 
-def _refused(error: Exception, status: int, server: str) -> Failure:
-    code = getattr(error, "code", None) or ""
-    message = " ".join(str(error).split())
+def refused(
+    server: str, status: int, code: str, text: str, wait: float | None = None, error: Exception | None = None
+) -> Failure:
+    """What an error that a server answered with means for the request.
+
+    Args:
+        server: Names the server, for messages.
+        status: Its HTTP status, or the one that fits.
+        code: The error's code, or `""`.
+        text: The error's message.
+        wait: Seconds that the server asks to wait.
+        error: The client's exception.
+    """
+    message = " ".join(text.split())
     message = message if len(message) <= 300 else message[:297] + "..."
     problem = f"{server} refused ({message})"
-    if status == 413 or (status in (400, 422, 500) and _SIZE.search(f"{code} {error}")):
+    if status == 413 or (status in (400, 422, 500) and _SIZE.search(f"{code} {text}")):
         return Failure(problem, "size", cause=error)
+    if status in (400, 422, 500, 501) and _BASE64.search(text):
+        return Failure(problem, "base64", cause=error)
     if status == 429 and code == "insufficient_quota":
         return Failure(f"{problem}; the account has no credit left", "final", cause=error)
     if status == 429 or status >= 500:
-        headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", {})
-        wait = _retry_after(headers)
         if wait is not None and wait > _LONGEST_WAIT:
             return Failure(f"{problem}; it asks to wait {wait:,.0f} s, longer than is waited", "final", cause=error)
         return Failure(problem, "busy", wait, error)
@@ -178,16 +247,15 @@ def hide(error: BaseException, secrets: Sequence[str]) -> None:
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))
-        link.args = tuple(_hidden(part, secrets) for part in link.args)
+        link.args = tuple(hidden(part, secrets) if isinstance(part, str) else part for part in link.args)
         for name, value in vars(link).items():
             if name in ("message", "code", "body") and any(secret in str(value) for secret in secrets):
-                setattr(link, name, _hidden(str(value), secrets))
+                setattr(link, name, hidden(str(value), secrets))
         link = link.__cause__ or link.__context__
 
 
-def _hidden(text: object, secrets: Sequence[str]) -> object:
-    if not isinstance(text, str):
-        return text
+def hidden(text: str, secrets: Sequence[str]) -> str:
+    """A text without secrets."""
     for secret in secrets:
         text = text.replace(secret, "***")
     return text

@@ -17,8 +17,11 @@ from vectorkit.embedders._openai_api import (
     Answer,
     as_failure,
     checked_key,
+    error_within,
+    hidden,
     hide,
     read_answer,
+    refused,
     secrets_of,
     shown_url,
 )
@@ -87,6 +90,7 @@ class OpenAIBase:
         self._usage = Usage()
         self._lock = threading.Lock()
         self._told = False
+        self._base64 = True
 
     def __repr__(self) -> str:
         dimensions = "" if self._dimensions is None else f", dimensions={self._dimensions}"
@@ -161,9 +165,15 @@ class OpenAIBase:
             self._usage = Usage(self._usage.requests + 1, self._usage.tokens)
         dimensions = {} if self._dimensions is None else {"dimensions": self._dimensions}
         # Numbers written out are three to four times the bytes, and slower to read by more.
-        return {"model": self._model, "input": work.texts(part), "encoding_format": "base64", **dimensions}
+        encoding = "base64" if self._base64 and part.base64 else "float"
+        return {"model": self._model, "input": work.texts(part), "encoding_format": encoding, **dimensions}
 
-    def _read(self, content: bytes, work: Work, part: Part) -> Answer | Failure:
+    def _read(self, content: bytes, work: Work, part: Part, client: Any) -> Answer | Failure:
+        if (said := error_within(content)) is not None:
+            status, code, message = said
+            message = hidden(message, secrets_of(getattr(client, "api_key", None)))
+            return self._noted(refused(shown_url(str(client.base_url)), status, code, message))
+
         def what(index: int) -> str:
             return f"the vector of {work.name(part.rows[index : index + 1])}"
 
@@ -181,7 +191,16 @@ class OpenAIBase:
 
     def _failure(self, error: Exception, client: Any) -> Failure:
         hide(error, secrets_of(getattr(client, "api_key", None)))
-        return as_failure(error, shown_url(str(client.base_url)))
+        return self._noted(as_failure(error, shown_url(str(client.base_url))))
+
+    def _noted(self, failure: Failure) -> Failure:
+        if failure.kind == "base64":
+            self._base64 = False
+        return failure
+
+    def _learn_batch_size(self, work: Work) -> None:
+        """Ask for no more in later calls than the server was fast enough for in this one."""
+        self._batch_size = min(self._batch_size, work.batch_size)
 
     @staticmethod
     def _placed(vectors: FloatArray | None, rows: range, made: FloatArray, count: int) -> FloatArray:

@@ -155,7 +155,7 @@ class OpenAIEmbedder(OpenAIBase):
                     part = work.pending.popleft()
                     running[pool.submit(self._send, client, work, part, stop)] = part
                 for part, content in arrived:  # only now, when the server has its next requests
-                    outcome = self._read(content, work, part)
+                    outcome = self._read(content, work, part, client)
                     if isinstance(outcome, Answer):
                         yield part.rows, outcome.vectors
                     else:
@@ -172,6 +172,7 @@ class OpenAIEmbedder(OpenAIBase):
         finally:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
+        self._learn_batch_size(work)
         if work.error is not None:
             raise work.error
 
@@ -255,7 +256,7 @@ class AsyncOpenAIEmbedder(OpenAIBase):
                 if arrived and running:
                     await asyncio.sleep(0)  # lets the next requests go out before these answers are read
                 for part, content in arrived:
-                    outcome = self._read(content, work, part)
+                    outcome = self._read(content, work, part, client)
                     if isinstance(outcome, Answer):
                         yield part.rows, outcome.vectors
                     else:
@@ -273,6 +274,7 @@ class AsyncOpenAIEmbedder(OpenAIBase):
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+        self._learn_batch_size(work)
         if work.error is not None:
             raise work.error
 

@@ -1,5 +1,7 @@
 """OpenAIEmbedder through the real `openai` client, against a real HTTP server on loopback."""
 
+import base64
+import json
 import logging
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import openai
 import pytest
 
 import vectorkit as vk
-from vectorkit.embedders import OpenAIEmbedder, TruncationWarning
+from vectorkit.embedders import OpenAIEmbedder, TruncationWarning, _batching
 from vectorkit.embedders._openai_api import as_failure
 from vectorkit.embedders.openai import Usage
 
@@ -339,12 +341,131 @@ def test_a_server_that_asks_for_minutes_is_not_waited_for(api: Any, make: Any) -
     assert len(api.requests) == 1
 
 
-def test_a_server_that_is_too_slow_is_given_up_and_not_paid_twice(api: Any, make: Any) -> None:
+def test_a_request_that_stalls_is_sent_again_in_halves(api: Any, make: Any, short_waits: None) -> None:
+    api.next.append(api.held)
+    assert np.array_equal(make(timeout=0.3).embed_documents(TEXTS), api.vectors(TEXTS))
+    assert api.hung_up.wait(5)
+    assert sorted(request.texts for request in api.requests[1:]) == sorted([TEXTS[:5], TEXTS[5:]])
+
+
+def test_a_stalled_request_for_one_text_is_sent_again(api: Any, make: Any, short_waits: None) -> None:
+    api.next.append(api.held)
+    assert np.array_equal(make(timeout=0.3).embed_query("a"), api.vectors(["a"])[0])
+    assert [request.texts for request in api.requests] == [["a"], ["a"]]
+
+
+def test_a_server_too_slow_for_a_batch_gets_smaller_ones(api: Any, make: Any, short_waits: None) -> None:
+    """Also in what was not sent yet, and in later calls, so that no time is lost again and nothing paid in vain."""
+
+    def slow(request: Any) -> Any:
+        return api.held(request) if len(request.texts) > 4 else api.good(request)
+
+    api.next.extend([slow] * 100)
+    embedder = make(timeout=0.3, batch_size=16, concurrency=2)
+    texts = [f"text {n}" for n in range(64)]
+    assert np.array_equal(embedder.embed_documents(texts), api.vectors(texts))
+    sizes = sorted(len(request.texts) for request in api.requests)
+    assert sizes[:16] == [4] * 16
+    assert sizes[-2:] == [16] * 2
+    assert 2 <= sizes.count(8) == len(sizes) - 18 <= 4
+    api.requests.clear()
+    embedder.embed_documents(texts)
+    assert [len(request.texts) for request in api.requests] == [4] * 16
+
+
+def test_a_server_that_never_answers_is_given_up(api: Any, make: Any, short_waits: None) -> None:
+    api.next.extend([api.held] * 100)
+    with pytest.raises(vk.EmbeddingError, match=r"texts\[0\]: http://127.* gave no answer in time; .*\(sent 4 times\)"):
+        make(timeout=0.1, concurrency=1).embed_documents(["a"])
+    assert len(api.requests) == 4
+
+
+def test_without_retries_a_stalled_request_is_not_paid_twice(api: Any, make: Any) -> None:
     api.next.append(api.held)
     with pytest.raises(vk.EmbeddingError, match=r"texts\[0:10\]: http://127.* gave no answer in time; .*timeout"):
-        make(timeout=0.2).embed_documents(TEXTS)
+        make(timeout=0.2, max_retries=0).embed_documents(TEXTS)
     assert api.hung_up.wait(5)
     assert len(api.requests) == 1
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries wait for a hundredth of the time."""
+    monkeypatch.setattr(_batching, "_FIRST_WAIT", 0.005)
+
+
+def numbers_only(api: Any, said: str, status: int = 400) -> Callable[[Any], Any]:
+    def answer(request: Any) -> Any:
+        if request.body["encoding_format"] == "base64":
+            return api.refuse(status, said)(request)
+        return api.good(request, to_numbers)
+
+    return answer
+
+
+def to_numbers(items: "Items") -> None:
+    for item in items:
+        item["embedding"] = np.frombuffer(base64.b64decode(item["embedding"]), dtype="<f4").tolist()
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, "base64 encoding is not currently supported"),
+        (422, "body.encoding_format: Input should be 'float'"),
+        (501, "encoding format not implemented"),
+    ],
+)
+def test_a_server_without_base64_is_asked_for_numbers(api: Any, make: Any, status: int, said: str) -> None:
+    """Once for each request under way; what was found out holds for later calls."""
+    api.next.extend([numbers_only(api, said, status)] * 10)
+    embedder = make(concurrency=1)
+    assert np.array_equal(embedder.embed_documents(TEXTS), api.vectors(TEXTS))
+    assert np.array_equal(embedder.embed_query("a"), api.vectors(["a"])[0])
+    assert [request.body["encoding_format"] for request in api.requests] == ["base64", "float", "float"]
+
+
+def test_a_server_without_any_format_is_asked_twice_only(api: Any, make: Any) -> None:
+    api.next.extend([api.refuse(400, "unknown parameter: encoding_format")] * 10)
+    with pytest.raises(vk.EmbeddingError, match="unknown parameter: encoding_format"):
+        make().embed_documents(TEXTS)
+    assert len(api.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ({"message": "Provider returned error", "code": 401}, r"Provider returned error\); check the API key"),
+        ({"message": "no credit", "code": "insufficient_quota"}, "no credit left"),
+        ("model not loaded", r"refused \(model not loaded\)"),
+        ({"message": f"bad key {KEY}", "code": 403}, r"refused \(bad key \*\*\*\)"),
+    ],
+)
+def test_an_error_with_status_200_is_an_error(api: Any, make: Any, error: object, message: str) -> None:
+    api.next.append(api.raw(json.dumps({"error": error}).encode()))
+    with pytest.raises(vk.EmbeddingError, match=r"texts\[0:10\]: .*" + message):
+        make().embed_documents(TEXTS)
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "rate limit of your plan", "code": 429},
+        {"message": "slow down", "type": "rate_limit_error"},
+        {"message": "try later", "code": "503"},
+    ],
+)
+def test_a_busy_server_with_status_200_is_asked_again(api: Any, make: Any, short_waits: None, error: object) -> None:
+    api.next.append(api.raw(json.dumps({"error": error}).encode()))
+    assert np.array_equal(make().embed_documents(TEXTS), api.vectors(TEXTS))
+    assert len(api.requests) == 2
+
+
+def test_too_much_is_halved_when_said_with_status_200(api: Any, make: Any) -> None:
+    api.next.append(api.raw(b'{"error": {"message": "too many inputs", "code": 413}}'))
+    assert np.array_equal(make().embed_documents(TEXTS), api.vectors(TEXTS))
+    assert [len(request.texts) for request in api.requests] == [10, 5, 5]
 
 
 def test_a_slow_answer_is_waited_for(api: Any, make: Any) -> None:
@@ -416,8 +537,38 @@ def repeat_one(items: Items) -> None:
     items.append(items[0])
 
 
-def drop_index(items: Items) -> None:
-    del items[0]["index"]
+def drop_zero(items: Items) -> None:
+    """As Protobuf's JSON does."""
+    del next(item for item in items if item["index"] == 0)["index"]
+
+
+def null_zero(items: Items) -> None:
+    next(item for item in items if item["index"] == 0)["index"] = None
+
+
+def drop_all(items: Items) -> None:
+    items.reverse()  # without indices they are in order
+    for item in items:
+        del item["index"]
+
+
+def write_out(items: Items) -> None:
+    for item in items:
+        item["index"] = str(item["index"])
+
+
+def drop_two(items: Items) -> None:
+    del items[0]["index"], items[3]["index"]
+
+
+def name_one(items: Items) -> None:
+    items[0]["index"] = "first"
+
+
+@pytest.mark.parametrize("change", [drop_zero, null_zero, drop_all, write_out])
+def test_indices_that_are_left_out_or_texts_are_understood(api: Any, make: Any, change: Any) -> None:
+    api.next.append(api.changed(change))
+    assert np.array_equal(make().embed_documents(TEXTS), api.vectors(TEXTS))
 
 
 def change_index(items: Items) -> None:
@@ -446,7 +597,8 @@ def change_base64(items: Items) -> None:
         (drop_one, r"answered with 9 vector\(s\) for 10 text\(s\)"),
         (repeat_one, r"answered with 11 vector\(s\) for 10 text\(s\)"),
         (change_index, "not numbered from 0 to 9"),
-        (drop_index, "none of an embeddings API"),
+        (drop_two, "not numbered from 0 to 9"),
+        (name_one, "not numbered from 0 to 9"),
         (change_length, r"the vector of texts\[3\] has 7 dimensions, expected are 8"),
         (change_number, r"the vector of texts\[3\] holds NaN"),
         (change_kind, r"the vector of texts\[3\] is a sequence of 8 numbers"),
