@@ -1,6 +1,7 @@
 """`PgVectorBackend`: the methods of the protocol; what they do stands in the modules they call."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Final
 
@@ -37,7 +38,16 @@ from vectorkit_pgvector.collections.indexing import Indexing
 from vectorkit_pgvector.collections.partitions import MAX_PARTITIONS
 from vectorkit_pgvector.connections.sessions import Session, Sessions
 from vectorkit_pgvector.connections.sharing import shared
-from vectorkit_pgvector.connections.sources import CallersConnection, CallersPool, OwnPool, Source, check_url, describe
+from vectorkit_pgvector.connections.sources import (
+    CallersConnection,
+    CallersPool,
+    OwnPool,
+    RemoteServer,
+    Server,
+    Source,
+    check_url,
+    describe,
+)
 from vectorkit_pgvector.records import reading, writing
 from vectorkit_pgvector.search import explain as explaining
 from vectorkit_pgvector.search import vectors as vector_search
@@ -484,7 +494,11 @@ class PgVectorBackend:
             write(session, table, self._words(session, collection, table), source)
             self._indexing.settle(session, collection, table)
 
-        self._sessions.write(work, repeatable=source.repeatable)
+        if source.repeatable:
+            self._sessions.write(work)
+            return
+        with self._sessions.may_wait() as may_wait, nullcontext() if may_wait else source.spooled():
+            self._sessions.write(work, repeatable=False)
 
     def _search(
         self,
@@ -557,11 +571,10 @@ def _source(
             raise InvalidArgumentError(f"{_EMBEDDED} needs the path of a folder, such as {_EMBEDDED}./pgdata")
         return OwnPool(lambda: _start_embedded(path), settings, pooler=pooler), repr(url)
     check_url(url)
-    return OwnPool(lambda: (url, lambda: None), settings, pooler=pooler), repr(describe(url))
+    return OwnPool(lambda: RemoteServer(url), settings, pooler=pooler), repr(describe(url))
 
 
-def _start_embedded(path: str) -> tuple[str, Callable[[], None]]:
+def _start_embedded(path: str) -> Server:
     from vectorkit_pgvector.embedded.server import EmbeddedServer
 
-    server = EmbeddedServer.start(path)
-    return server.conninfo, server.close
+    return EmbeddedServer.start(path)

@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
+from vectorkit import VectorStore
 from vectorkit.errors import (
     BackendError,
     BackendPermissionError,
@@ -29,6 +30,7 @@ from vectorkit.errors import (
     MissingDependencyError,
     UnsupportedError,
 )
+from vectorkit_pgvector import PgVectorBackend
 from vectorkit_pgvector.embedded.account import SERVER_USER
 from vectorkit_pgvector.embedded.server import EmbeddedServer
 from vectorkit_pgvector.embedded.supervisor import SUPERVISOR_LOCK
@@ -375,6 +377,41 @@ def kill_all(path: Path) -> int:
     kill(supervisor)
     kill(pid)
     return pid
+
+
+def test_a_server_killed_while_it_recovers_comes_back(path: Path) -> None:
+    """9.4 For stores that are open: their next call is answered, whatever was killed."""
+    with VectorStore(PgVectorBackend(f"postgresql+embedded:{path}")) as store:
+        docs = store.create_collection("docs", dimension=2)
+        docs.upsert(ids=["a"], embeddings=[[1, 2]])
+        killed = server_pid(path)
+        kill(killed)
+        successor: list[int] = []
+
+        def started_again() -> bool:
+            with contextlib.suppress(OSError, ValueError):
+                successor[:] = [server_pid(path)]
+            return successor not in ([], [killed])
+
+        wait_for(started_again)
+        with contextlib.suppress(ProcessLookupError):
+            kill(successor[0])
+        assert docs.count() == 1
+        docs.upsert(ids=["b"], embeddings=[[1, 2]])
+        kill_all(path)
+        assert [record.id for record in docs.get()] == ["a", "b"]
+
+
+def test_a_store_whose_folder_was_replaced_says_so(path: Path, cluster: Path) -> None:
+    """9.4 A new server there would be empty, as if what was acknowledged had never been."""
+    with VectorStore(PgVectorBackend(f"postgresql+embedded:{path}")) as store:
+        store.create_collection("docs", dimension=2)
+        kill_all(path)
+        path.rename(path.with_name("moved"))
+        subprocess.run(["cp", "-a", cluster, path], check=True)
+        with pytest.raises(BackendUnavailableError, match="replaced by another"):
+            store.list_collections()
+    (path.with_name("moved") / "data" / "postmaster.pid").unlink()
 
 
 @pytest.mark.parametrize("length", [0, 120])

@@ -206,6 +206,7 @@ class Sessions:
         self._source = source
         self._closed = False
         self._helpers = threading.BoundedSemaphore(_HELPERS)
+        self._waiting = threading.BoundedSemaphore(source.connections // 2)
 
     @property
     def single(self) -> bool:
@@ -223,6 +224,19 @@ class Sessions:
         finally:
             for _ in range(taken):
                 self._helpers.release()
+
+    @contextmanager
+    def may_wait(self) -> Generator[bool, None, None]:
+        """Whether a call may hold a connection for the block while it waits for its input.
+
+        Calls that do hold half of the connections at the most: other calls must not wait for somebody's input too.
+        """
+        free = self._waiting.acquire(blocking=False)
+        try:
+            yield free
+        finally:
+            if free:
+                self._waiting.release()
 
     def read(self, work: Callable[[Session], T], settings: Mapping[str, str] | None = None) -> T:
         """Do work that only reads, once more if the connection is lost.

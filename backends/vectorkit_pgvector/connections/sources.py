@@ -4,12 +4,15 @@ After a fork, a child must not use what the parent opened: a pool of one's own i
 gave is refused.
 """
 
+import atexit
 import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 
 import psycopg
@@ -25,6 +28,8 @@ __all__ = [
     "Connection",
     "OwnConnection",
     "OwnPool",
+    "RemoteServer",
+    "Server",
     "Source",
     "check_url",
     "describe",
@@ -58,10 +63,12 @@ class Source(Protocol):
     Attributes:
         settings: Settings of the session that every connection has already.
         joins: Whether calls take part in the caller's transaction, so that none of them ends it.
+        connections: How many there are at the most.
     """
 
     settings: dict[str, str]
     joins: bool
+    connections: int
 
     def connection(self) -> AbstractContextManager[Connection]:
         """Lend a connection, in a state to work with."""
@@ -80,6 +87,36 @@ class Source(Protocol):
         ...
 
 
+class Server(Protocol):
+    """Where a pool of one's own connects to."""
+
+    @property
+    def conninfo(self) -> str:
+        """As libpq takes it; it stays valid as long as the server is not closed."""
+        ...
+
+    def ensure_running(self) -> None:
+        """Start the server again if it is down and ours to start."""
+        ...
+
+    def close(self) -> None:
+        """End its use; calling it again does nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteServer:
+    """A server that others run."""
+
+    conninfo: str
+
+    def ensure_running(self) -> None:
+        """See `Server.ensure_running`: it is not ours to start."""
+
+    def close(self) -> None:
+        """See `Server.close`."""
+
+
 class OwnPool:
     """A pool that is opened at the first use, and again after a fork. Its connections are in autocommit mode.
 
@@ -87,16 +124,17 @@ class OwnPool:
     settings nor prepared statements.
 
     Args:
-        resolve: Returns where to connect to, and what to call when the pool is closed; called at the first use.
+        resolve: Returns the server to connect to, which is closed with the pool; called at the first use.
         settings: Settings to make in every session.
         pooler: Whether it connects to a pooler; None finds out.
     """
 
     joins = False
+    connections = _MAX_CONNECTIONS
 
     def __init__(
         self,
-        resolve: Callable[[], tuple[str, Callable[[], None]]],
+        resolve: Callable[[], Server],
         settings: dict[str, str],
         *,
         pooler: bool | None,
@@ -106,14 +144,16 @@ class OwnPool:
         self._pooler = pooler
         self._resolve = resolve
         self._closed = False
+        self._collected: weakref.finalize[..., OwnPool] | None = None
         self.start_over()
         _own_pools.add(self)
 
     def start_over(self) -> None:
         """Forget what is open, without touching it."""
         self._lock = threading.Lock()
-        self._opened: tuple[str, ConnectionPool[OwnConnection]] | None = None
-        self._release: Callable[[], object] | None = None
+        self._opened: tuple[Server, ConnectionPool[OwnConnection]] | None = None
+        if self._collected is not None:
+            self._collected.detach()
 
     def connection(self) -> AbstractContextManager[Connection]:
         """See `Source.connection`."""
@@ -128,8 +168,9 @@ class OwnPool:
 
     def recover(self) -> bool:
         """See `Source.recover`."""
-        conninfo, pool = self._open()
-        _probe(conninfo)
+        server, pool = self._open()
+        server.ensure_running()
+        _probe(server.conninfo)
         pool.check()
         return True
 
@@ -137,63 +178,69 @@ class OwnPool:
         """See `Source.close`."""
         with self._lock:
             self._closed = True
-            release, self._release, self._opened = self._release, None, None
-        if release is not None:
-            release()
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            if self._collected is not None:
+                self._collected.detach()
+            _release(*opened)
 
-    def _open(self) -> "tuple[str, ConnectionPool[OwnConnection]]":
+    def _open(self) -> "tuple[Server, ConnectionPool[OwnConnection]]":
         with self._lock:
             if self._closed:
                 raise BackendError("this store was closed while a call was under way")
             if self._opened is None:
-                conninfo, close_server = self._resolve()
+                server = self._resolve()
                 try:
-                    pooler = _probe(conninfo)
+                    pooler = _probe(server.conninfo)
                 except BaseException:
-                    close_server()
+                    server.close()
                     raise
                 if self._pooler is not None:
                     pooler = self._pooler
                 self.settings = {} if pooler else self._kept
                 pool = ConnectionPool[OwnConnection](
-                    conninfo,
+                    server.conninfo,
                     connection_class=OwnConnection,
-                    kwargs={**_arguments(conninfo), **({"prepare_threshold": None} if pooler else {})},
+                    kwargs={**_arguments(server.conninfo), **({"prepare_threshold": None} if pooler else {})},
                     min_size=0,
                     max_size=_MAX_CONNECTIONS,
                     timeout=_POOL_TIMEOUT,
-                    configure=self._configure,
+                    # One attempt at a time: beyond this, calls would wait for one whose turn comes minutes later.
+                    reconnect_timeout=_POOL_TIMEOUT,
+                    # Not a method: the pool, kept by the finalizer below, would keep this object with it.
+                    configure=partial(_configure, self.settings),
                     open=True,
                     name="vectorkit",
                 )
-                # Called at the end of the interpreter too, so that neither threads nor a server are left behind.
-                self._release = weakref.finalize(self, _release, os.getpid(), pool, close_server)
-                self._opened = conninfo, pool
+                self._opened = server, pool
+                self._collected = weakref.finalize(self, _release_collected, server, pool)
+                self._collected.atexit = False  # `_close_all` is for that
             return self._opened
 
-    def _configure(self, connection: Connection) -> None:
-        if not self.settings:
-            return
+
+def _configure(settings: Mapping[str, str], connection: Connection) -> None:
+    if settings:
         connection.execute(
             "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS settings(name, value)",
-            [list(self.settings), list(self.settings.values())],
+            [list(settings), list(settings.values())],
         )
 
 
 class _Lent:
     """A connection of a pool; a class, as a generator costs every search more."""
 
-    __slots__ = ("_connection", "_conninfo", "_pool")
+    __slots__ = ("_connection", "_pool", "_server")
 
-    def __init__(self, conninfo: str, pool: "ConnectionPool[OwnConnection]") -> None:
-        self._conninfo = conninfo
+    def __init__(self, server: Server, pool: "ConnectionPool[OwnConnection]") -> None:
+        self._server = server
         self._pool = pool
 
     def __enter__(self) -> Connection:
         try:
             self._connection = self._pool.getconn()
         except PoolTimeout:
-            _probe(self._conninfo)
+            self._server.ensure_running()
+            _probe(self._server.conninfo)
             raise
         return self._connection
 
@@ -201,10 +248,17 @@ class _Lent:
         self._pool.putconn(self._connection)
 
 
-def _release(pid: int, pool: "ConnectionPool[OwnConnection]", close_server: Callable[[], None]) -> None:
-    if os.getpid() == pid:
-        pool.close()
-        close_server()
+def _release(server: Server, pool: "ConnectionPool[OwnConnection]") -> None:
+    pool.close()
+    server.close()
+
+
+def _release_collected(server: Server, pool: "ConnectionPool[OwnConnection]") -> None:
+    """Release what a store had that was never closed, in a thread of its own.
+
+    The garbage collector runs in whatever thread comes along, also one of the pool's, which would wait for itself.
+    """
+    threading.Thread(target=_release, args=(server, pool), name="vectorkit-release").start()
 
 
 def _probe(conninfo: str) -> bool:
@@ -229,6 +283,7 @@ class CallersPool:
 
     def __init__(self, pool: "ConnectionPool[Any]") -> None:
         self.settings: dict[str, str] = {}
+        self.connections = pool.max_size
         self._pool = pool
         self._pid = os.getpid()
 
@@ -254,6 +309,7 @@ class CallersConnection:
     """The caller's connection, lent to one thread at a time; it is not closed here."""
 
     joins = True
+    connections = 1
 
     def __init__(self, connection: Connection) -> None:
         self.settings: dict[str, str] = {}
@@ -329,6 +385,15 @@ def _check_process(pid: int, what: str) -> None:
 
 
 _own_pools: "weakref.WeakSet[OwnPool]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """At the end of the interpreter: neither threads nor a server are left behind."""
+    for pool in list(_own_pools):
+        pool.close()
+
+
 _of_parents: list[object] = []
 
 

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 from urllib.parse import quote
 
 from vectorkit.errors import (
@@ -29,6 +29,9 @@ from vectorkit.errors import (
     MissingDependencyError,
     UnsupportedError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 if sys.platform != "win32":
     import fcntl
@@ -139,40 +142,37 @@ class EmbeddedServer:
             )
         binaries = _find_binaries()
         root = _resolve(path)
-        try:
-            return cls._start(root, binaries)
-        except account.Failure as failure:
-            raise _FAILURES[failure.kind](f"the embedded server of {root}: {failure}") from failure
-        except OSError as error:
-            name = error.filename if isinstance(error.filename, str) else str(root)
-            message = f"the embedded server of {root} can't be started: {name}: {error.strerror}"
-            if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-                raise BackendPermissionError(f"{message}; choose a folder that this user owns") from error
-            raise BackendUnavailableError(message) from error
-
-    @classmethod
-    def _start(cls, root: Path, binaries: Path) -> EmbeddedServer:
-        with contextlib.closing(_open_folder(root)) as folder:
+        with _failures_mapped(root), contextlib.closing(_open_folder(root)) as folder:
             fcntl.flock(folder.fd, fcntl.LOCK_EX)  # one start at a time
             owner = _claim(root, folder)
             use = _Lock(supervisor.USERS_LOCK, folder, owner=owner)
             try:
                 fcntl.flock(use.fd, fcntl.LOCK_SH)  # waits for a server that is being stopped
-                while True:
-                    with contextlib.closing(_Lock(supervisor.SUPERVISOR_LOCK, folder, owner=owner)) as starting:
-                        try:
-                            fcntl.flock(starting.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        except BlockingIOError:
-                            pass  # there is one, and it is at work
-                        else:
-                            _start_supervisor(root, binaries, owner, starting)
-                    server = supervisor.read_postmaster(root)
-                    if server is not None and server.accepts():
-                        return cls(root, _conninfo(server.socket_folder), use)
-                    time.sleep(0.02)
+                return cls(root, _conninfo(_run(root, binaries, folder, owner)), use)
             except BaseException:
                 use.close()
                 raise
+
+    def ensure_running(self) -> None:
+        """Start the server again if it was killed, and its supervisor with it; return when it takes connections.
+
+        The supervisor starts a killed server again by itself, unless it was killed too, or the server could not be
+        started, as when it is killed once more while it recovers.
+
+        Raises:
+            BackendUnavailableError: It does not start, or the folder was removed or replaced meanwhile.
+            BackendPermissionError: As for `start`.
+        """
+        if self._use not in _Lock.opened:
+            raise BackendError(f"this use of the embedded server of {self.path} was closed; start it again")
+        binaries = _find_binaries()
+        with _failures_mapped(self.path), contextlib.closing(_Lock(self.path)) as folder:
+            fcntl.flock(folder.fd, fcntl.LOCK_EX)
+            ours = os.fstat(self._use.fd)
+            # A server started in a new folder of that name would be empty: nothing of what was written is there.
+            if not os.path.samestat(ours, os.stat(supervisor.USERS_LOCK, dir_fd=folder.fd)):
+                raise account.Failure("unavailable", "its folder was replaced by another one meanwhile; connect again")
+            _run(self.path, binaries, folder, ours.st_uid)
 
     def close(self) -> None:
         """End this use. The server is stopped soon after the last one; returns at once. May be called again."""
@@ -186,6 +186,39 @@ class EmbeddedServer:
 
     def __repr__(self) -> str:
         return f"EmbeddedServer({str(self.path)!r})"
+
+
+@contextlib.contextmanager
+def _failures_mapped(root: Path) -> Generator[None]:
+    try:
+        yield
+    except account.Failure as failure:
+        raise _FAILURES[failure.kind](f"the embedded server of {root}: {failure}") from failure
+    except OSError as error:
+        name = error.filename if isinstance(error.filename, str) else str(root)
+        message = f"the embedded server of {root} can't be started: {name}: {error.strerror}"
+        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+            raise BackendPermissionError(f"{message}; choose a folder that this user owns") from error
+        raise BackendUnavailableError(message) from error
+
+
+def _run(root: Path, binaries: Path, folder: _Lock, owner: int) -> Path:
+    """See to it that a supervisor and its server run; return the folder of its socket when it takes connections.
+
+    The caller holds the lock of `folder`, and that of a use.
+    """
+    while True:
+        with contextlib.closing(_Lock(supervisor.SUPERVISOR_LOCK, folder, owner=owner)) as starting:
+            try:
+                fcntl.flock(starting.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass  # there is one, and it is at work
+            else:
+                _start_supervisor(root, binaries, owner, starting)
+        server = supervisor.read_postmaster(root)
+        if server is not None and server.accepts():
+            return server.socket_folder
+        time.sleep(0.02)
 
 
 def _find_binaries() -> Path:

@@ -45,6 +45,8 @@ ANSWER = "vectorkit: "  # begins the line that tells the starter how it went
 
 _SOCKET = f".s.PGSQL.{PORT}"
 _SOCKET_NAME_LIMIT = 103 if sys.platform == "darwin" else 107  # bytes of sun_path, without the closing NUL
+_SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)  # the shortest that a server answers, with one letter
+_ANSWER_TIMEOUT = 1.0  # seconds
 _STOP_TIMEOUT = 60.0  # seconds for each step from a clean stop to a hard one; the wait of pg_ctl
 _LOG_LIMIT = 1 << 20  # bytes after which the next start sets the log aside
 _LOG_TAIL = 10  # lines shown of a log
@@ -58,12 +60,17 @@ class Postmaster(NamedTuple):
     status: str
 
     def accepts(self) -> bool:
-        """Whether a server is there and ready to take a connection."""
+        """Whether a server is there and ready to take a connection.
+
+        It must answer: a child that a killed server had just forked keeps its socket open for a moment.
+        """
         if self.status != "ready":
             return False
         with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
+            connection.settimeout(_ANSWER_TIMEOUT)
             connection.connect(str(self.socket_folder / _SOCKET))
-            return True
+            connection.sendall(_SSL_REQUEST)
+            return connection.recv(1) != b""
         return False
 
 

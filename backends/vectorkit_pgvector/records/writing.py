@@ -4,7 +4,8 @@ Rows are written in the order of their ids as far as a call has them at hand, so
 for each other instead of deadlocking.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, islice
 from typing import Final
@@ -13,6 +14,7 @@ from psycopg import errors
 
 from vectorkit.errors import DuplicateIdError
 from vectorkit.filters import Filter
+from vectorkit.intake import spooled
 from vectorkit.types import Batch, Patch
 from vectorkit.validation import already_stored, not_stored
 from vectorkit_pgvector.adopted import writing as adopted_writing
@@ -50,6 +52,13 @@ class Input:
 
     def __iter__(self) -> Iterator[Batch]:
         return iter(self._first) if self.repeatable else chain(self._first, self._rest)
+
+    @contextmanager
+    def spooled(self) -> Generator[None, None, None]:
+        """Read all of them into a temporary file, from which the block then has them without waiting."""
+        with spooled(self) as kept:
+            self._first, self._rest = [], kept
+            yield
 
     def _noted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         try:

@@ -1,16 +1,21 @@
 """Connecting: own pool, the caller's pool, what goes wrong, and what is shown of it."""
 
+import gc
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import numpy as np
 import psycopg
 import pytest
 from psycopg import sql
@@ -25,6 +30,7 @@ from vectorkit import (
     BackendTimeoutError,
     BackendUnavailableError,
     InvalidArgumentError,
+    Record,
     VectorStore,
 )
 from vectorkit_pgvector import PgVectorBackend
@@ -410,6 +416,58 @@ assert backend.list_collections() == []
 """
     done = subprocess.run([sys.executable, "-X", "dev", "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_store_out_of_scope_gives_its_connections_up(postgres_url: str, admin: psycopg.Connection[Any]) -> None:
+    """9.3 As when the cell of a notebook is run again: neither connections nor threads are left."""
+    mark = f"vk-{uuid4().hex[:8]}"
+    threads = threading.active_count()
+
+    def cell() -> "weakref.ref[object]":
+        store = VectorStore(PgVectorBackend(make_conninfo(postgres_url, application_name=mark)))
+        store.list_collections()
+        return weakref.ref(store.backend)
+
+    def connections() -> int:
+        row = admin.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", [mark]).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    backends = [cell() for _ in range(3)]
+    gc.collect()
+    assert [backend() for backend in backends] == [None] * 3
+    eventually(lambda: (connections(), threading.active_count()) == (0, threads))
+
+
+def test_streams_that_wait_leave_connections_to_others(store: VectorStore) -> None:
+    """3.1, 3.7 Twelve calls wait for their input, more than there are connections; each is all or nothing still."""
+    docs = store.create_collection("docs", dimension=2)
+    read, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(name: str) -> Iterator[Record]:
+        for number in range(2500):
+            yield Record(f"{name}-{number}", embedding=np.array([1, 2], dtype=np.float32))
+        read.release()
+        assert go_on.wait(30)
+        if name == "11":
+            raise LookupError("the source ended")
+        yield Record(f"{name}-last", embedding=np.array([1, 2], dtype=np.float32))
+
+    with ThreadPoolExecutor(12) as threads:
+        calls = [threads.submit(docs.upsert, records=slow(str(call))) for call in range(12)]
+        try:
+            for _ in calls:
+                assert read.acquire(timeout=30)
+            started = time.monotonic()
+            assert docs.search([1, 2], k=3) == []
+            docs.upsert(ids=["other"], embeddings=[[1, 2]])
+            assert time.monotonic() - started < 5
+        finally:
+            go_on.set()
+        assert [len(call.result()) for call in calls[:11]] == [2501] * 11
+        with pytest.raises(LookupError):
+            calls[11].result()
+    assert docs.count() == 11 * 2501 + 1
 
 
 def test_without_psycopg_the_pip_line_is_said() -> None:

@@ -14,7 +14,7 @@ from psycopg_pool import ConnectionPool
 
 from vectorkit_pgvector.connections.sessions import Session, Sessions
 from vectorkit_pgvector.connections.sharing import shared
-from vectorkit_pgvector.connections.sources import CallersConnection, CallersPool, OwnPool
+from vectorkit_pgvector.connections.sources import CallersConnection, CallersPool, OwnPool, RemoteServer
 from vectorkit_pgvector.sql.tables import Statement
 
 NUMBERS = list(range(50))
@@ -22,7 +22,7 @@ NUMBERS = list(range(50))
 
 @pytest.fixture
 def sessions(postgres_url: str) -> Iterator[Sessions]:
-    made = Sessions(OwnPool(lambda: (postgres_url, lambda: None), {}, pooler=None))
+    made = Sessions(OwnPool(lambda: RemoteServer(postgres_url), {}, pooler=None))
     yield made
     made.close()
 
