@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vectorkit.postings import Postings, best
+from vectorkit.postings import Postings, Words, best
 from vectorkit.ranking import rank
 from vectorkit.types import Batch, Candidate, CollectionInfo, FloatArray, Hit, Json, Metadata, Metric, Patch, Record
 
-__all__ = ["Row", "Stored", "candidates", "hit_of", "patched", "record_of", "rows_of", "stacked"]
+__all__ = ["Change", "Row", "Stored", "candidates", "hit_of", "patched", "record_of", "rows_of", "stacked"]
 
 
 class Row(NamedTuple):
@@ -21,32 +21,63 @@ class Row(NamedTuple):
     metadata: Metadata
 
 
+class Change(NamedTuple):
+    """A write that has been decided.
+
+    Attributes:
+        rows: The rows that take the place of those of the same ids.
+        gone: The ids whose rows are deleted.
+        words: The words of the rows' documents, by id, if there is a text index.
+    """
+
+    rows: Mapping[str, Row]
+    gone: Sequence[str]
+    words: Mapping[str, Words | None]
+
+
 @dataclass(slots=True)
 class Stored:
     """A collection.
+
+    An interrupt (Ctrl-C, `MemoryError`) may come between any two steps of a write. So a write is one assignment, to
+    `change`; the steps that follow bring rows and words up to it. They can be repeated from wherever they ended, and
+    `settle` does so before the collection is next used.
 
     Attributes:
         info: What is known about it.
         text: Its text index, if it has one.
         rows: Its records by id.
+        change: A write whose steps may not all have been taken.
     """
 
     info: CollectionInfo
     text: Postings | None
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
+    change: Change | None = None
 
     def put(self, new: Mapping[str, Row]) -> None:
         """Write rows in place of those of the same ids; all of them or, if that fails, none."""
-        if self.text is not None:
-            self.text.put(self.text.analysed({id: row.document for id, row in new.items()}))
-        self.rows.update(new)
+        words = {} if self.text is None else self.text.analysed({id: row.document for id, row in new.items()})
+        self.change = Change(new, (), words)
+        self.settle()
 
     def remove(self, ids: Sequence[str]) -> None:
-        """Delete the records of these ids, which are stored."""
+        """Delete the records of these ids, which are stored; all of them or, if that fails, none."""
+        self.change = Change({}, ids, {})
+        self.settle()
+
+    def settle(self) -> None:
+        """Take the steps of the last write, unless they were all taken."""
+        if self.change is None:
+            return
+        rows, gone, words = self.change
         if self.text is not None:
-            self.text.remove(ids)
-        for id in ids:
-            del self.rows[id]
+            self.text.remove(gone)
+            self.text.put(words)
+        for id in gone:
+            self.rows.pop(id, None)
+        self.rows.update(rows)
+        self.change = None
 
     def documents(self) -> dict[str, str | None]:
         """The documents by id."""

@@ -111,10 +111,10 @@ class MemoryBackend:
         with self._lock:
             self._live(old)
             stored = self._live(new)
-            del self._stored[new.name]
-            stored.info = replace(stored.info, spec=replace(stored.info.spec, name=old.name))
-            self._stored[old.name] = stored
-            return stored.info
+            moved = replace(stored, info=replace(stored.info, spec=replace(stored.info.spec, name=old.name)))
+            kept = {name: each for name, each in self._stored.items() if name != new.name}
+            self._stored = {**kept, old.name: moved}  # in one step: an interrupt may come between any two
+            return moved.info
 
     def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """See `VectorBackend.add`."""
@@ -220,7 +220,7 @@ class MemoryBackend:
         """See `TextSearchBackend.create_text_index`."""
         with self._lock:
             stored = self._live(collection)
-            if stored.text is None:
+            if not stored.info.spec.text_index:
                 text, documents = Postings(collection.spec.language), list(stored.documents().items())
                 for start in range(0, len(documents), _PROGRESS):
                     if progress is not None:
@@ -228,7 +228,7 @@ class MemoryBackend:
                     text.put(text.analysed(dict(documents[start : start + _PROGRESS])))
                 if progress is not None:
                     progress(len(documents), len(documents))
-                stored.text = text
+                stored.text = text  # before it is said to be there: an interrupt may come between the two
                 stored.info = replace(stored.info, spec=replace(stored.info.spec, text_index=True))
             return stored.info
 
@@ -294,6 +294,7 @@ class MemoryBackend:
             raise CollectionNotFoundError(
                 f"collection {collection.name!r} was dropped since it was opened; open or create it again"
             )
+        stored.settle()
         return stored
 
     def _rows(self, collection: CollectionInfo) -> dict[str, Row]:

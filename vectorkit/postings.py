@@ -23,7 +23,8 @@ class Words(NamedTuple):
 class Postings:
     """Which documents hold a word, and how often, kept in step by whoever writes the documents.
 
-    Takes some 40 bytes for each word of each document. Not for many threads at once: the caller locks.
+    Takes some 40 bytes for each word of each document. Not for many threads at once: the caller locks. A `put` or
+    `remove` that was interrupted, wherever, is made good by the same call again.
 
     Args:
         language: Language of the analysis, one of `vectorkit.text.LANGUAGES`.
@@ -46,19 +47,20 @@ class Postings:
         self.remove(analysed)
         for id, words in analysed.items():
             if words is not None:
-                self._documents[id] = tuple(words.frequencies), words.penalty
+                self._documents[id] = tuple(words.frequencies), words.penalty  # first, as `remove` goes by it
                 for word, frequency in words.frequencies.items():
                     self._holding.setdefault(word, {})[id] = frequency
 
     def remove(self, ids: Iterable[str]) -> None:
         """Forget the documents of these ids; those that have none are passed over."""
         for id in ids:
-            words, _ = self._documents.pop(id, ((), 0.0))
-            for word in words:
-                holding = self._holding[word]
-                del holding[id]
+            words, _ = self._documents.get(id, ((), 0.0))
+            for word in words:  # some may have been forgotten, or not yet noted, when an interrupt came
+                holding = self._holding.get(word, {})
+                holding.pop(id, None)
                 if not holding:
-                    del self._holding[word]
+                    self._holding.pop(word, None)
+            self._documents.pop(id, None)  # last: until then it says which words there are to forget
 
     def scores(self, words: Sequence[str]) -> dict[str, float]:
         """The BM25 score of every document that holds one of these words at least, by id (rule 7.2).
