@@ -103,11 +103,18 @@ class Session:
         if len(statements) == 1:
             return [take(0, self.rows(statements[0]))]
         cursors: list[_Cursor] = []
-        with self.connection.pipeline():
-            for text, parameters, prepare in statements:
-                cursor = _Cursor(self.connection, row_factory=tuple_row)
-                cursors.append(cursor.execute(text.encode(), parameters, prepare=prepare, binary=True))
-            return [take(at, cursor.fetchall()) for at, cursor in enumerate(cursors)]
+        try:
+            with self.connection.pipeline():
+                for text, parameters, prepare in statements:
+                    cursor = _Cursor(self.connection, row_factory=tuple_row)
+                    cursors.append(cursor.execute(text.encode(), parameters, prepare=prepare, binary=True))
+                return [take(at, cursor.fetchall()) for at, cursor in enumerate(cursors)]
+        except BaseException:
+            # psycopg may go on using names of prepared statements that the server never got, or has refused to make
+            # since one before them failed. A transaction of the caller's forgets them when it is rolled back.
+            if not self.joins:
+                self.connection.pgconn.finish()
+            raise
 
     def run(self, statement: Statement) -> int:
         """Run a statement and return the number of rows it concerned."""
@@ -264,15 +271,23 @@ class Sessions:
         """
         if self._closed:
             raise BackendError("this store was closed; connect again")
-        with self._source.connection() as connection:
-            autocommit = connection.autocommit
-            if connection.info.transaction_status == TransactionStatus.IDLE and (autocommit or not self._source.joins):
-                connection.autocommit = True
-                try:
-                    return work(Session.on(connection, joins=self._source.joins), True)
-                finally:
-                    if not connection.closed:
-                        connection.autocommit = autocommit
+        loan = self._source.connection()
+        try:
+            with loan as connection:
+                autocommit = connection.autocommit
+                idle = connection.info.transaction_status == TransactionStatus.IDLE
+                if idle and (autocommit or not self._source.joins):
+                    connection.autocommit = True
+                    try:
+                        return work(Session.on(connection, joins=self._source.joins), True)
+                    except BaseException as error:
+                        loan.doubt(error)
+                        raise
+                    finally:
+                        if not connection.closed:
+                            connection.autocommit = autocommit
+        finally:
+            loan.settle()
         return self.write(lambda session: work(session, False), repeatable=False)
 
     def close(self) -> None:
@@ -287,12 +302,17 @@ class Sessions:
             if self._closed:
                 raise BackendError("this store was closed; connect again")
             begun = done = False
+            loan = self._source.connection()
             try:
-                with self._source.connection() as connection:
+                with loan as connection:
                     session = Session.on(connection, joins=self._source.joins)
                     with self._transaction(session, settings, writes):
                         begun = True
-                        result = work(session)
+                        try:
+                            result = work(session)
+                        except BaseException as error:
+                            loan.doubt(error)
+                            raise
                     done = True
                 return result
             except (errors.SerializationFailure, errors.DeadlockDetected):
@@ -307,6 +327,8 @@ class Sessions:
                 if not may_reconnect or not is_lost(error) or not again or not self._source.recover():
                     raise
                 may_reconnect = False
+            finally:
+                loan.settle()
 
     def _transaction(self, session: Session, settings: Mapping[str, str], writes: bool) -> AbstractContextManager[None]:
         connection, kept = session.connection, self._source.settings

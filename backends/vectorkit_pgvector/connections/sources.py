@@ -9,18 +9,18 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from vectorkit.errors import BackendError, InvalidArgumentError
 from vectorkit_pgvector._errors import translate_refusal
+from vectorkit_pgvector.connections.loans import CallersLoan, Connection, Loan, PoolLoan
 
 __all__ = [
     "CallersConnection",
@@ -34,8 +34,6 @@ __all__ = [
     "check_url",
     "describe",
 ]
-
-Connection: TypeAlias = psycopg.Connection[Any]
 
 _MAX_CONNECTIONS: Final = 10
 _POOL_TIMEOUT: Final = 10.0  # seconds until one of them must be free
@@ -70,8 +68,8 @@ class Source(Protocol):
     joins: bool
     connections: int
 
-    def connection(self) -> AbstractContextManager[Connection]:
-        """Lend a connection, in a state to work with."""
+    def connection(self) -> Loan:
+        """Lend a connection."""
         ...
 
     def spare(self) -> int:
@@ -151,54 +149,77 @@ class OwnPool:
     def start_over(self) -> None:
         """Forget what is open, without touching it."""
         self._lock = threading.Lock()
+        self._server: Server | None = None
+        self._pools: list[ConnectionPool[OwnConnection]] = []  # the one in use, and those that were abandoned
         self._opened: tuple[Server, ConnectionPool[OwnConnection]] | None = None
         if self._collected is not None:
             self._collected.detach()
+            self._collected = None
 
-    def connection(self) -> AbstractContextManager[Connection]:
+    def connection(self) -> Loan:
         """See `Source.connection`."""
-        return _Lent(*(self._opened or self._open()))
+        return _FromOwnPool(self, *(self._opened or self.open()))
 
     def spare(self) -> int:
         """See `Source.spare`."""
-        _, pool = self._open()
+        _, pool = self.open()
         counted = pool.get_stats()
         in_use = counted["pool_size"] - counted["pool_available"] + counted["requests_waiting"]
         return max(0, _MAX_CONNECTIONS - 1 - in_use)
 
     def recover(self) -> bool:
         """See `Source.recover`."""
-        server, pool = self._open()
+        server, pool = self.open()
         server.ensure_running()
         _probe(server.conninfo)
         pool.check()
         return True
 
+    def abandon(self, pool: "ConnectionPool[OwnConnection]") -> None:
+        """Open another pool at the next use: an interrupt within this one may have lost connections, or its order."""
+        opened = self._opened
+        if opened is not None and opened[1] is pool:
+            self._opened = None
+
     def close(self) -> None:
         """See `Source.close`."""
         with self._lock:
             self._closed = True
-            opened, self._opened = self._opened, None
-        if opened is not None:
+            server, self._server, self._opened = self._server, None, None
+        if server is not None:
             if self._collected is not None:
                 self._collected.detach()
-            _release(*opened)
+            _release(server, self._pools)
 
-    def _open(self) -> "tuple[Server, ConnectionPool[OwnConnection]]":
+    def open(self) -> "tuple[Server, ConnectionPool[OwnConnection]]":
+        """The server and the pool; opened if they are not."""
+        # An interrupt may come between any two steps: each one is noted as it is done, and none is done twice.
         with self._lock:
             if self._closed:
                 raise BackendError("this store was closed while a call was under way")
-            if self._opened is None:
-                server = self._resolve()
-                try:
-                    pooler = _probe(server.conninfo)
-                except BaseException:
-                    server.close()
-                    raise
-                if self._pooler is not None:
-                    pooler = self._pooler
-                self.settings = {} if pooler else self._kept
-                pool = ConnectionPool[OwnConnection](
+            if self._opened is not None:
+                return self._opened
+            while self._pools:  # abandoned ones; what other calls have of them is closed when they give it back
+                self._pools[-1].close()
+                self._pools.pop()
+            if self._server is None:
+                self._server = self._resolve()
+            server = self._server
+            if self._collected is None:
+                self._collected = weakref.finalize(self, _release_collected, server, self._pools)
+                self._collected.atexit = False  # `_close_all` is for that
+            try:
+                pooler = _probe(server.conninfo)
+            except BaseException:
+                self._collected.detach()
+                self._server = self._collected = None
+                server.close()
+                raise
+            if self._pooler is not None:
+                pooler = self._pooler
+            self.settings = {} if pooler else self._kept
+            self._pools.append(
+                ConnectionPool[OwnConnection](
                     server.conninfo,
                     connection_class=OwnConnection,
                     kwargs={**_arguments(server.conninfo), **({"prepare_threshold": None} if pooler else {})},
@@ -207,14 +228,13 @@ class OwnPool:
                     timeout=_POOL_TIMEOUT,
                     # One attempt at a time: beyond this, calls would wait for one whose turn comes minutes later.
                     reconnect_timeout=_POOL_TIMEOUT,
-                    # Not a method: the pool, kept by the finalizer below, would keep this object with it.
+                    # Not a method: the pool, kept by the finalizer above, would keep this object with it.
                     configure=partial(_configure, self.settings),
                     open=True,
                     name="vectorkit",
                 )
-                self._opened = server, pool
-                self._collected = weakref.finalize(self, _release_collected, server, pool)
-                self._collected.atexit = False  # `_close_all` is for that
+            )
+            self._opened = server, self._pools[-1]
             return self._opened
 
 
@@ -226,39 +246,51 @@ def _configure(settings: Mapping[str, str], connection: Connection) -> None:
         )
 
 
-class _Lent:
-    """A connection of a pool; a class, as a generator costs every search more."""
+class _FromOwnPool(PoolLoan):
+    """A connection of a pool of one's own."""
 
-    __slots__ = ("_connection", "_pool", "_server")
+    __slots__ = ("_server", "_source")
 
-    def __init__(self, server: Server, pool: "ConnectionPool[OwnConnection]") -> None:
+    def __init__(self, source: OwnPool, server: Server, pool: "ConnectionPool[OwnConnection]") -> None:
+        super().__init__(pool)
+        self._source = source
         self._server = server
-        self._pool = pool
 
-    def __enter__(self) -> Connection:
-        try:
-            self._connection = self._pool.getconn()
-        except PoolTimeout:
-            self._server.ensure_running()
-            _probe(self._server.conninfo)
-            raise
-        return self._connection
+    def _take(self) -> Connection:
+        while True:
+            try:
+                return super()._take()
+            except PoolTimeout:
+                self._server.ensure_running()
+                _probe(self._server.conninfo)
+                raise
+            except PoolClosed:  # another call has abandoned it, unless the store was closed
+                _, pool = self._source.open()
+                if pool is self._pool:
+                    raise
+                self._pool, self._settled = pool, False
 
-    def __exit__(self, *_: object) -> None:
-        self._pool.putconn(self._connection)
+    def _give_up(self) -> None:
+        self._source.abandon(self._pool)
+        super()._give_up()
+
+    def _end(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
 
 
-def _release(server: Server, pool: "ConnectionPool[OwnConnection]") -> None:
-    pool.close()
+def _release(server: Server, pools: "list[ConnectionPool[OwnConnection]]") -> None:
+    for pool in pools:
+        pool.close()
     server.close()
 
 
-def _release_collected(server: Server, pool: "ConnectionPool[OwnConnection]") -> None:
+def _release_collected(server: Server, pools: "list[ConnectionPool[OwnConnection]]") -> None:
     """Release what a store had that was never closed, in a thread of its own.
 
     The garbage collector runs in whatever thread comes along, also one of the pool's, which would wait for itself.
     """
-    threading.Thread(target=_release, args=(server, pool), name="vectorkit-release").start()
+    threading.Thread(target=_release, args=(server, pools), name="vectorkit-release").start()
 
 
 def _probe(conninfo: str) -> bool:
@@ -287,10 +319,10 @@ class CallersPool:
         self._pool = pool
         self._pid = os.getpid()
 
-    def connection(self) -> AbstractContextManager[Connection]:
+    def connection(self) -> Loan:
         """See `Source.connection`."""
         _check_process(self._pid, "pool")
-        return self._pool.connection()
+        return PoolLoan(self._pool)
 
     def spare(self) -> int:
         """See `Source.spare`; the caller's are for the caller."""
@@ -317,12 +349,10 @@ class CallersConnection:
         self._lock = threading.RLock()
         self._pid = os.getpid()
 
-    @contextmanager
-    def connection(self) -> Generator[Connection, None, None]:
+    def connection(self) -> Loan:
         """See `Source.connection`."""
         _check_process(self._pid, "connection")
-        with self._lock:
-            yield self._connection
+        return CallersLoan(self._connection, self._lock.acquire, self._lock.release)
 
     def spare(self) -> int:
         """See `Source.spare`."""
