@@ -35,7 +35,8 @@ def copy(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="JSON lines: records that break the rules are put aside there, and the exit code is 1.",
+            help="JSON lines: records that break the rules, and lines of a file that hold no record, are put aside "
+            "there, and the exit code is 1.",
             show_default="the first one is an error",
         ),
     ] = None,
@@ -89,12 +90,17 @@ def _shown_on(bar: Progress) -> "Callable[[CopyProgress], object]":
             tasks[progress.name] = bar.add_task(escape(progress.name), rate="", completed=progress.done)
         task = tasks[progress.name]
         speed = bar.tasks[list(bar.task_ids).index(task)].speed
-        rate: dict[str, Any] = {} if speed is None else {"rate": f"{speed:,.0f}/s"}
+        rate: dict[str, Any] = {} if speed is None else {"rate": _rate(speed)}
         indexing = " (indexing)" if progress.done == progress.total else ""
         description = f"{escape(progress.name)}{indexing}"
         bar.update(task, completed=progress.done, total=progress.total, description=description, **rate)
 
     return show
+
+
+def _rate(records: float) -> str:
+    """Records a second; `""` if that is less than one, which says nothing."""
+    return f"{records:,.0f}/s" if records >= 1 else ""
 
 
 def _print_report(report: "CopyReport", skip_bad: Path | None) -> None:
@@ -107,10 +113,10 @@ def _print_report(report: "CopyReport", skip_bad: Path | None) -> None:
 def _print_copied(copied: "Copied", skip_bad: Path | None) -> None:
     name = copied.name if copied.name == copied.target_name else f"{copied.name} as {copied.target_name}"
     if copied.written:
-        rate = f" ({copied.written / copied.seconds:,.0f}/s)" if copied.seconds else ""
+        rate = _rate(copied.written / copied.seconds) if copied.seconds else ""
         before = copied.count - copied.written
         earlier = f", {before:,} were there" if before else ""
-        done = f"{copied.written:,} records copied{earlier}, in {copied.seconds:.1f} s{rate}"
+        done = f"{copied.written:,} records copied{earlier}, in {copied.seconds:.1f} s{rate and f' ({rate})'}"
     else:
         done = f"all {copied.count:,} records were there"
     out.print(f"[green]{escape(name)}[/]: {done}", soft_wrap=True)

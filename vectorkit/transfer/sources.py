@@ -4,13 +4,14 @@ Everything here is read in ascending order of id by code point, so that two sour
 memory that does not grow with them, and so that a copy that was stopped goes on after the last id it wrote.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from vectorkit.errors import VectorKitError
 from vectorkit.types import Batch, CollectionSpec, Record
 
-__all__ = ["MAX_BATCH", "Contents", "Source", "Target", "Writing"]
+__all__ = ["MAX_BATCH", "Contents", "Malformed", "Source", "Target", "Writing"]
 
 MAX_BATCH: Final = 1000
 """The most records that are written at once, in one transaction where the target has them."""
@@ -40,6 +41,21 @@ class Contents:
     identity: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A line or a row of a file of which no record can be made.
+
+    Attributes:
+        place: Where it stands, as `"line 3"`.
+        found: What stands there: the text of a line, the values of a row.
+        error: What is wrong with it.
+    """
+
+    place: str
+    found: object
+    error: VectorKitError
+
+
 class Source(Protocol):
     """Something that holds collections."""
 
@@ -60,7 +76,14 @@ class Source(Protocol):
         """
         ...
 
-    def read(self, name: str, *, after: str | None = None, batch_size: int = 1000) -> Iterator[list[Record]]:
+    def read(
+        self,
+        name: str,
+        *,
+        after: str | None = None,
+        batch_size: int = 1000,
+        malformed: Callable[[Malformed], object] | None = None,
+    ) -> Iterator[list[Record]]:
         """Stream the records with their vectors, in ascending order of id, in memory that is bounded apart from ids.
 
         Records are as they are stored: of a foreign collection one may lack its vector, or hold what 2.1 to 2.8 forbid.
@@ -69,6 +92,7 @@ class Source(Protocol):
             name: Of which collection.
             after: Only records whose ids are greater.
             batch_size: The most records of a batch.
+            malformed: Takes what is there and is no record, in the thread that reads; None: the first is an error.
 
         Raises:
             CollectionNotFoundError: There is none of that name.

@@ -1,11 +1,11 @@
 """A store as a source of collections, and as the target of a copy."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from vectorkit.errors import CollectionMismatchError, CollectionNotFoundError
 from vectorkit.protocol import ForeignCollections, VectorBackend
 from vectorkit.transfer.copy.filling import Filling, begin, is_note, note_name, unfinished
-from vectorkit.transfer.sources import Contents
+from vectorkit.transfer.sources import Contents, Malformed
 from vectorkit.types import CollectionInfo, CollectionSpec, Record
 from vectorkit.validation import allowed_name
 
@@ -41,7 +41,14 @@ class StoreSource:
         found = self._info(name)
         return found if isinstance(found, Contents) else self._content(found)
 
-    def read(self, name: str, *, after: str | None = None, batch_size: int = 1000) -> Iterator[list[Record]]:
+    def read(
+        self,
+        name: str,
+        *,
+        after: str | None = None,
+        batch_size: int = 1000,
+        malformed: Callable[[Malformed], object] | None = None,
+    ) -> Iterator[list[Record]]:
         """See `Source.read`."""
         info = self._info(name)
         if isinstance(info, Contents):

@@ -1,6 +1,7 @@
 """Records that a target cannot hold: which, why, and the file that they are put aside in."""
 
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from vectorkit.errors import DimensionMismatchError, InvalidArgumentError, InvalidVectorError
 from vectorkit.intake import Intake
+from vectorkit.transfer.sources import Malformed
 from vectorkit.types import Batch, CollectionSpec, Record
 from vectorkit.vectors import as_vectors
 
@@ -18,8 +20,11 @@ __all__ = ["Rejects", "as_batch", "sound"]
 class Rejects:
     """A JSON-lines file of records that were passed over.
 
-    A line holds `collection`, `id`, `error`, and the record as it was found: `document`, `metadata`, `embedding`.
-    What an earlier run wrote stays, and no record is written twice.
+    A line holds `collection`, `id`, `error`, and the record as it was found: `document`, `metadata`, `embedding`. Of
+    what is no record, as a line that is not JSON, it holds `collection`, `place`, `error`, and `found`: the text of the
+    line, in which bytes that are not UTF-8 are lone surrogates (as of `surrogateescape`), or the values of the row.
+    What an earlier run wrote stays, and no record is written twice. The thread that reads may put records aside while
+    another one does.
 
     Args:
         path: The file; made when the first record comes.
@@ -30,7 +35,8 @@ class Rejects:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._seen: set[tuple[str, str]] = set()
+        self._seen: set[tuple[str, str | None, str | None]] = set()
+        self._lock = threading.Lock()
         try:
             self._resume()
         except OSError as error:
@@ -38,8 +44,6 @@ class Rejects:
 
     def put(self, collection: str, record: Record, error: str) -> None:
         """Put a record aside; it is in the file when this returns."""
-        if (collection, record.id) in self._seen:
-            return
         vector: Any = None if record.embedding is None else np.asarray(record.embedding).tolist()
         line = {
             "collection": collection,
@@ -49,18 +53,30 @@ class Rejects:
             "metadata": record.metadata,
             "embedding": vector,
         }
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, default=repr) + "\n")  # ASCII, so that lone surrogates can be written
-        except OSError as failure:
-            raise InvalidArgumentError(
-                f"{self.path} cannot be written: {failure.strerror}; name another file, and run the copy again"
-            ) from failure
-        self._seen.add((collection, record.id))
+        self._put((collection, record.id, None), line)
+
+    def put_malformed(self, collection: str, malformed: Malformed) -> None:
+        """Put aside what is no record."""
+        place, error = malformed.place, str(malformed.error)
+        line = {"collection": collection, "place": place, "error": error, "found": malformed.found}
+        self._put((collection, None, place), line)
+
+    def _put(self, key: tuple[str, str | None, str | None], line: dict[str, Any]) -> None:
+        with self._lock:
+            if key in self._seen:
+                return
+            try:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line, default=repr) + "\n")  # ASCII, so that lone surrogates can be written
+            except OSError as failure:
+                raise InvalidArgumentError(
+                    f"{self.path} cannot be written: {failure.strerror}; name another file, and run the copy again"
+                ) from failure
+            self._seen.add(key)
 
     def count(self, collection: str) -> int:
         """How many records of a collection are in the file."""
-        return sum(name == collection for name, _ in self._seen)
+        return sum(name == collection for name, _, _ in self._seen)
 
     def _resume(self) -> None:
         """Take up what an earlier run wrote, but for a last line that it died in."""
@@ -73,8 +89,8 @@ class Rejects:
         for line in whole.splitlines():
             try:
                 found = json.loads(line)
-                self._seen.add((found["collection"], found["id"]))
-            except (ValueError, KeyError, TypeError):
+                self._seen.add((found["collection"], found.get("id"), None if "id" in found else found["place"]))
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 raise InvalidArgumentError(
                     f"{self.path} is there, and is no file of records that a copy has passed over; name another one"
                 ) from None

@@ -5,25 +5,31 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NoReturn
 
 from vectorkit.errors import (
     CollectionExistsError,
     CollectionNotFoundError,
     InvalidArgumentError,
     InvalidNameError,
+    InvalidVectorError,
 )
 from vectorkit.transfer.copy.rejects import Rejects, sound
 from vectorkit.transfer.merging import aligned
 from vectorkit.transfer.opening import Place, open_source, open_target
 from vectorkit.transfer.overlapping import reading_ahead
 from vectorkit.transfer.records import compare_records
-from vectorkit.transfer.sources import MAX_BATCH, Contents, Source, Target, Writing
+from vectorkit.transfer.sources import MAX_BATCH, Contents, Malformed, Source, Target, Writing
 from vectorkit.transfer.verify.report import Differences
 from vectorkit.types import Batch, CollectionSpec, Record
 from vectorkit.validation import as_list, check_name
 
 __all__ = ["Copied", "CopyProgress", "CopyReport", "copy"]
+
+_ASIDE: Final = (
+    "(repair it there, and run this again, or put such records aside with skip_bad=FILE, on the command line "
+    "--skip-bad FILE)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +121,9 @@ def copy(
         collections: Names in the source; None: all there are.
         names: For those that are to be called otherwise in the target: from the name in the source to that in the
             target. A name that rule 1.1 forbids, which others may have given, becomes one that it allows.
-        skip_bad: A JSON-lines file for records that break rules 2.1 to 2.8, as others may have stored them: they are
-            put aside there, each with the reason, and the others are copied. None: the first one is an error.
+        skip_bad: A JSON-lines file for records that break rules 2.1 to 2.8, as others may have stored them, and for
+            lines of a file that hold no record: they are put aside there, each with the reason, and the others are
+            copied. None: the first one is an error.
         progress: Called now and then, in this thread.
 
     Returns:
@@ -127,8 +134,9 @@ def copy(
         CollectionMismatchError: The target has a collection of that name with another metric, dimension, embedder or
             language.
         CollectionExistsError: The target has a collection of that name that holds something else.
-        InvalidArgumentError: An argument is not allowed, or a URL. A subclass: a record of the source breaks a rule;
-            the message names it.
+        InvalidArgumentError: An argument is not allowed, or a URL; or a file has fields that are no part of a record,
+            is empty, or has no record with a vector. A subclass: a record of the source breaks a rule; the message
+            names it.
         UnsupportedError: The target cannot hold such a collection.
         MissingDependencyError: A client library is not installed.
         BackendError: A store cannot be opened, read or written (`BackendUnavailableError`: its server is gone, or its
@@ -167,6 +175,8 @@ class _Run:
     def copy(self, content: Contents, name: str) -> Copied:
         """Copy one collection, or find that it was."""
         begun = time.monotonic()
+        if content.spec is None and content.count:
+            self._fail_without_vectors(content)
         if content.spec is None:
             remark = "it holds no record, and so has no dimension: there is nothing to copy"
             return Copied(content.name, name, 0, 0, 0, 0.0, (*content.remarks, remark))
@@ -188,6 +198,26 @@ class _Run:
         seconds = time.monotonic() - begun
         return Copied(content.name, name, count, written, self._skipped(content), seconds, remarks)
 
+    def _fail_without_vectors(self, content: Contents) -> NoReturn:
+        """Raise what is wrong with the first record that is malformed, or else that none has a vector."""
+        for _ in self._read(content):
+            pass
+        raise InvalidVectorError(
+            f"none of the {content.count:,} records of {self._source.label} has an embedding that can be read, so "
+            "nothing was copied; name the field that holds it in the URL, ?embedding=NAME, or embed the documents with "
+            "ingest"
+        )
+
+    def _read(self, content: Contents, after: str | None = None) -> Iterator[list[Record]]:
+        """The records of the source, what is malformed put aside."""
+
+        def malformed(found: Malformed) -> None:
+            if self._rejects is None:
+                raise type(found.error)(f"{found.error} {_ASIDE}") from found.error
+            self._rejects.put_malformed(content.name, found)
+
+        return self._source.read(content.name, after=after, batch_size=MAX_BATCH, malformed=malformed)
+
     def _fill(self, content: Contents, spec: CollectionSpec, writing: Writing) -> int:
         """Write what is not there yet, and return how many records that were."""
         written = 0
@@ -195,7 +225,7 @@ class _Run:
         if writing.last is not None:
             self._check_last(content, spec, writing.last)
         self._progress(CopyProgress(content.name, before, content.count))
-        with reading_ahead(self._source.read(content.name, after=writing.last, batch_size=MAX_BATCH)) as batches:
+        with reading_ahead(self._read(content, writing.last)) as batches:
             for records in batches:
                 if (batch := self._sound(content, records, spec)) is not None:
                     writing.write(batch)
@@ -221,10 +251,7 @@ class _Run:
         batch, bad = sound(records, spec)
         for record, error in bad:
             if self._rejects is None:
-                raise type(error)(
-                    f"collection {content.name!r} of {self._source.label}: {error} (repair it there, and run this "
-                    "again, or put such records aside with skip_bad=FILE, on the command line --skip-bad FILE)"
-                ) from error
+                raise type(error)(f"collection {content.name!r} of {self._source.label}: {error} {_ASIDE}") from error
             self._rejects.put(content.name, record, str(error))
         return batch
 
@@ -233,7 +260,7 @@ class _Run:
         found = Differences()
 
         def copied() -> Iterator[list[Record]]:
-            for records in self._source.read(content.name, batch_size=MAX_BATCH):
+            for records in self._read(content):
                 batch = self._sound(content, records, spec)
                 ids = set(batch.ids) if batch is not None else ()
                 yield [record for record in records if record.id in ids]

@@ -5,11 +5,11 @@ is killed leaves no file that looks whole. The same copy, run again, writes the 
 """
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import IO, Final, NoReturn, Protocol
 from urllib.parse import parse_qsl
 
 from vectorkit.errors import (
@@ -20,16 +20,18 @@ from vectorkit.errors import (
     CollectionNotFoundError,
     InvalidArgumentError,
 )
+from vectorkit.transfer.files.fields import PARTS, Fields
 from vectorkit.transfer.files.jsonl import JsonLines, JsonLinesWriter
 from vectorkit.transfer.files.parquet import Parquet, ParquetWriter, arrow
 from vectorkit.transfer.locking import TargetLock
-from vectorkit.transfer.sources import Contents
+from vectorkit.transfer.sources import Contents, Malformed
 from vectorkit.types import Batch, CollectionSpec, Metric, Record
 from vectorkit.validation import allowed_name, as_metric, short
 
 __all__ = ["SCHEME", "FileSource", "FileTarget"]
 
 SCHEME: Final = "file:"
+_OPTIONS: Final = ("metric", *PARTS, "others")
 
 
 class _Layout(Protocol):
@@ -38,7 +40,9 @@ class _Layout(Protocol):
     def spec(self) -> CollectionSpec | None: ...
     def count(self) -> int: ...
     def dimension(self) -> int | None: ...
-    def read(self, after: str | None, batch_size: int) -> Iterator[list[Record]]: ...
+    def read(
+        self, after: str | None, batch_size: int, malformed: Callable[[Malformed], object]
+    ) -> Iterator[list[Record]]: ...
     def get(self, ids: Sequence[str]) -> list[Record]: ...
 
 
@@ -54,7 +58,9 @@ class FileSource:
 
     Args:
         url: `file:PATH.parquet` or `file:PATH.jsonl`; of a file that others wrote, which does not say by what metric
-            its vectors are compared, `file:PATH.jsonl?metric=cosine` (or `l2`, or `ip`).
+            its vectors are compared, `file:PATH.jsonl?metric=cosine` (or `l2`, or `ip`). Options for fields that have
+            other names: `id=`, `document=`, `embedding=` and `metadata=` with the name; for fields that are no part of
+            a record, which are an error otherwise: `others=metadata` keeps them there, `others=drop` leaves them out.
 
     Raises:
         InvalidArgumentError: It is another URL, or there is no such file.
@@ -62,8 +68,7 @@ class FileSource:
     """
 
     def __init__(self, url: str) -> None:
-        self.path, metric = _parsed(url)
-        self._metric: Metric | None = metric
+        self.path, self._metric, self._fields = _parsed(url)
         self._label = f"{SCHEME}{self.path}"
         self._file = self._layout()
         self._must_exist()
@@ -82,11 +87,18 @@ class FileSource:
         self._check_name(name)
         return self._content()
 
-    def read(self, name: str, *, after: str | None = None, batch_size: int = 1000) -> Iterator[list[Record]]:
+    def read(
+        self,
+        name: str,
+        *,
+        after: str | None = None,
+        batch_size: int = 1000,
+        malformed: Callable[[Malformed], object] | None = None,
+    ) -> Iterator[list[Record]]:
         """See `Source.read`."""
         self._check_name(name)
         with _reported(self.label):
-            yield from self._file.read(after, batch_size)
+            yield from self._file.read(after, batch_size, malformed or _refuse)
 
     def get(self, name: str, ids: list[str]) -> list[Record]:
         """See `Source.get`."""
@@ -99,7 +111,7 @@ class FileSource:
 
     def _layout(self) -> _Layout:
         kinds: dict[str, type[Parquet] | type[JsonLines]] = {".parquet": Parquet, ".jsonl": JsonLines}
-        return kinds[self.path.suffix](self.path, self._label)
+        return kinds[self.path.suffix](self.path, self._label, self._fields)
 
     def _must_exist(self) -> None:
         if not self.path.is_file():
@@ -118,18 +130,20 @@ class FileSource:
             if spec is not None:
                 if self._metric not in (None, spec.metric):
                     raise CollectionMismatchError(f"{self.label} says itself that its metric is {spec.metric!r}")
-                return Contents(spec.name, spec, count)
+                return Contents(spec.name, spec, count, identity=str(self._fields))
             metric = self._metric
             if metric is None:
                 raise InvalidArgumentError(
                     f"{self.label} was not written by vectorkit, and does not say by what metric its vectors are "
                     f"compared: say it with {self.label}?metric=cosine (or l2, or ip)"
                 )
+            if not count:
+                raise InvalidArgumentError(f"{self.label} is empty: it holds neither a record nor a header")
             dimension = self._file.dimension()
         name = self.path.stem
         spec = None if dimension is None else CollectionSpec(allowed_name(name), metric, dimension)
         remarks = (f"{self.label} was not written by vectorkit: the metric is that of the URL, no embedder is known",)
-        return Contents(name, spec, count, foreign=True, remarks=remarks)
+        return Contents(name, spec, count, foreign=True, remarks=remarks, identity=str(self._fields))
 
 
 class FileTarget(FileSource):
@@ -145,14 +159,21 @@ class FileTarget(FileSource):
             raise CollectionNotFoundError(f"there is no file {self.path}")
         return super().content(name)
 
-    def read(self, name: str, *, after: str | None = None, batch_size: int = 1000) -> Iterator[list[Record]]:
+    def read(
+        self,
+        name: str,
+        *,
+        after: str | None = None,
+        batch_size: int = 1000,
+        malformed: Callable[[Malformed], object] | None = None,
+    ) -> Iterator[list[Record]]:
         """See `Source.read`; a file that is not renamed yet cannot be read to be compared with its source."""
         if not self.path.exists():
             raise BackendError(
                 f"{self.label} is given up: its source has other records than were read, so it was changed meanwhile; "
                 "pause its writers, and copy it again"
             )
-        yield from super().read(name, after=after, batch_size=batch_size)
+        yield from super().read(name, after=after, batch_size=batch_size, malformed=malformed)
 
     def begin(self, spec: CollectionSpec, origin: str) -> "FileWriting | None":
         """See `Target.begin`; an unfinished file is begun anew, whatever it was a copy of."""
@@ -238,15 +259,24 @@ class FileWriting:
         self._lock.release()
 
 
-def _parsed(url: str) -> tuple[Path, Metric | None]:
+def _parsed(url: str) -> tuple[Path, Metric | None, Fields]:
     place, _, query = url.removeprefix(SCHEME).partition("?")
-    path, parameters = Path(place), dict(parse_qsl(query, keep_blank_values=True))
-    if not url.startswith(SCHEME) or path.suffix not in (".parquet", ".jsonl") or parameters.keys() - {"metric"}:
+    path, given = Path(place), parse_qsl(query, keep_blank_values=True)
+    options = dict(given)
+    if not url.startswith(SCHEME) or path.suffix not in (".parquet", ".jsonl"):
         raise InvalidArgumentError(
             "a file is file:PATH.parquet or file:PATH.jsonl, with ?metric=cosine (or l2, or ip) if others wrote it, "
             f"not {short(url)}"
         )
-    return path, as_metric(parameters["metric"]) if "metric" in parameters else None
+    if len(options) < len(given) or options.keys() - set(_OPTIONS):
+        raise InvalidArgumentError(
+            f"the options of a file are {', '.join(_OPTIONS)}, each at most once, not {short(query)}"
+        )
+    return path, as_metric(options["metric"]) if "metric" in options else None, Fields.of(options)
+
+
+def _refuse(malformed: Malformed) -> NoReturn:
+    raise malformed.error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -54,6 +54,18 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "empty": _Kind(
         "", "note", "it holds no record, so nothing tells its dimension", "create it anew where you need it"
     ),
+    "no-dimension": _Kind(
+        "2.3",
+        "lost",
+        "no record has an embedding that can be read, so nothing tells its dimension",
+        "name the field of the embeddings in the URL, ?embedding=NAME, or embed the documents with ingest",
+    ),
+    "malformed": _Kind(
+        "2",
+        "lost",
+        "lines or rows that hold no record: {detail}",
+        "repair them, or copy with --skip-bad FILE",
+    ),
     "id": _Kind("2.1", "lost", "ids that are empty or longer than 512 characters", "give these records other ids"),
     "nul": _Kind("2.6", "lost", "NUL in an id, a document or metadata", "remove it: text.replace(chr(0), '')"),
     "surrogate": _Kind(

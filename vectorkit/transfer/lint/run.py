@@ -12,7 +12,7 @@ from vectorkit.transfer.copy.rejects import sound
 from vectorkit.transfer.lint.findings import Finding, Findings, LintReport
 from vectorkit.transfer.lint.values import KeyTypes, record_problems
 from vectorkit.transfer.opening import Place, open_source
-from vectorkit.transfer.sources import Contents, Source
+from vectorkit.transfer.sources import Contents, Malformed, Source
 from vectorkit.transfer.stores import StoreSource
 from vectorkit.types import CollectionSpec, Record, Vector
 from vectorkit.validation import MAX_DIMENSION, allowed_name, as_list
@@ -80,7 +80,11 @@ def _linted(
     chroma = content.foreign and isinstance(source, StoreSource)  # no other store has collections of others
     _check_collection(content, findings, chroma=chroma)
     types, texts, count = KeyTypes(), _Texts(), 0
-    for records in source.read(content.name, batch_size=_BATCH):
+
+    def malformed(found: Malformed) -> None:
+        findings.add("malformed", [found.place], detail=str(found.error))
+
+    for records in source.read(content.name, batch_size=_BATCH, malformed=malformed):
         _check_records(records, content.spec, findings)
         for record in records:
             types.see(record)
@@ -99,8 +103,11 @@ def _check_collection(content: Contents, findings: Findings, *, chroma: bool) ->
         for remark in content.remarks:
             findings.add("unfinished", detail=remark)
     spec = content.spec
-    if spec is None:
+    if spec is None and content.count:
+        findings.add("no-dimension")
+    elif spec is None:
         findings.add("empty")
+    if spec is None:
         return
     if content.foreign:
         findings.add("embedder", detail="it was made by another program")
@@ -137,6 +144,8 @@ def _check_records(records: Sequence[Record], spec: CollectionSpec | None, findi
             if code != "nested":
                 told.add(record.id)
     if spec is None:
+        if records:
+            findings.add("no-embedding", [record.id for record in records])
         return
     told.update(_check_vectors(records, spec, findings))
     for record, error in sound(records, spec)[1]:  # what a copy refuses for any other reason

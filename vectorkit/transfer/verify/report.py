@@ -15,6 +15,7 @@ Kind: TypeAlias = Literal[
     "language",
     "text index",
     "count",
+    "malformed",
     "missing",
     "extra",
     "document",
@@ -23,9 +24,9 @@ Kind: TypeAlias = Literal[
     "filter",
     "search",
 ]
-"""What differs. Of a collection: that it is there, its settings, its number of records. Of a record: `missing` from the
-target, `extra` in it, or one of its parts. Of searches: how many records a filter matches; which hits come back, their
-scores, their order."""
+"""What differs. Of a collection: that it is there, its settings, its number of records, lines of a file that hold none.
+Of a record: `missing` from the target, `extra` in it, or one of its parts. Of searches: how many records a filter
+matches; which hits come back, their scores, their order."""
 
 _SHOWN: Final = 5
 """Differences of a kind that are kept; the others are counted."""

@@ -11,7 +11,7 @@ from vectorkit.protocol import Embedder
 from vectorkit.transfer.merging import aligned
 from vectorkit.transfer.opening import Place, open_source
 from vectorkit.transfer.records import compare_records
-from vectorkit.transfer.sources import Contents, Source
+from vectorkit.transfer.sources import Contents, Malformed, Source
 from vectorkit.transfer.stores import StoreSource
 from vectorkit.transfer.verify.report import CollectionCheck, Differences, Kind, Verification
 from vectorkit.transfer.verify.sampling import Sample
@@ -171,9 +171,13 @@ class _Run:
         self, ours: Contents, target_name: str, found: Differences, sample: "Sample"
     ) -> Iterator[tuple[list[Record], list[Record]]]:
         """Records of the same ids; ids that are on one side alone are differences."""
+
+        def malformed(side: str, what: Malformed) -> None:
+            found.add("malformed", f"{what.place} of the {side} holds no record: {what.error}")
+
         streams = (
-            self._source.read(ours.name, batch_size=_BATCH),
-            self._target.read(target_name, batch_size=_BATCH),
+            self._source.read(ours.name, batch_size=_BATCH, malformed=partial(malformed, "source")),
+            self._target.read(target_name, batch_size=_BATCH, malformed=partial(malformed, "target")),
         )
         done = 0
         for part in aligned(*streams):
