@@ -15,6 +15,7 @@ from vectorkit.inspection import InspectionMethods
 from vectorkit.intake import Intake
 from vectorkit.progress import Ingested, Progress, length_of, reporting
 from vectorkit.protocol import VectorBackend
+from vectorkit.pruning import Pruning, as_pruning
 from vectorkit.searching import as_count
 from vectorkit.types import Batch, CollectionInfo, Record
 from vectorkit.validation import check_choice, short
@@ -41,6 +42,7 @@ class Ingesting(InspectionMethods):
         *,
         ids: Ids = "given",
         batch_size: int = BATCH,
+        prune: bool | Iterable[str] = False,
         progress: Progress = None,
     ) -> Ingested:
         """Embed and write all that a source holds, however long, and pass over what is stored already.
@@ -52,7 +54,7 @@ class Ingesting(InspectionMethods):
         whatever way, the thread has ended too. Memory holds three batches, and with `ids="given"` the ids.
 
         After an error, Ctrl-C or a crash, what was written stays, and the same call on the same source goes on where
-        it stopped. Records that are gone from the source stay stored.
+        it stopped. Records that are gone from the source stay stored, unless they are pruned.
 
         Args:
             source: Records, or with `ids="content"` also documents alone. Any iterable; read once, in this thread.
@@ -64,11 +66,15 @@ class Ingesting(InspectionMethods):
                 `["document",{"key":value}]` in UTF-8, keys sorted, without spaces and escapes but for what JSON
                 demands.
             batch_size: Records that are embedded and written at once, >= 1.
+            prune: Whether to delete, once all is written, the stored records that have the metadata `source` (a file,
+                as `read_passages` notes it) of a record that was read, and whose id was not read: what is gone from
+                these sources. Or the names of such sources, also of those that hold no record any more. No other record
+                is touched. Pause other writers of these sources meanwhile. Memory then holds the ids.
             progress: True shows a bar, if standard error is a terminal. A function is called for each batch read
                 and each one written, in this thread, with the counts so far; what it raises ends the ingest.
 
         Returns:
-            The counts: read, unchanged, embedded, written, and seconds.
+            The counts: read, unchanged, embedded, written, pruned, and seconds.
 
         Raises:
             InvalidArgumentError: Or a subclass: an argument or a record is not allowed. Batches before stay written, as
@@ -82,9 +88,11 @@ class Ingesting(InspectionMethods):
             raise InvalidArgumentError(f"source is an iterable of Record or str, not {type(source).__name__}")
         check_choice(ids, _IDS, "ids")
         batch_size = as_batch_size(batch_size)
+        pruning = as_pruning(prune)
         total = length_of(source)
         with reporting(progress, total, f"ingesting into {self.name}") as report:
-            return Run(self._backend, self._info, self._intake, ids, batch_size, report, total).take_in(source)
+            run = Run(self._backend, self._info, self._intake, ids, batch_size, report, total, pruning)
+            return run.take_in(source)
 
 
 def as_batch_size(value: object) -> int:
@@ -106,6 +114,7 @@ class Run:
         batch_size: Records of a batch.
         report: Takes the counts.
         total: Records in the source, if that is known.
+        pruning: Deletes what is gone from sources; None: nothing is deleted.
     """
 
     def __init__(
@@ -117,6 +126,7 @@ class Run:
         batch_size: int,
         report: Callable[[Ingested], object],
         total: int | None,
+        pruning: Pruning | None = None,
     ) -> None:
         self._backend = backend
         self._info = info
@@ -126,7 +136,8 @@ class Run:
         self._report = report
         self._total = total
         self._begun = time.monotonic()
-        self._read = self._unchanged = self._embedded = self._written = 0
+        self._pruning = pruning
+        self._read = self._unchanged = self._embedded = self._written = self._pruned = 0
         # With given ids, all that were read; with those of content, the ones not known to be committed yet.
         self._taken: set[str] = set()
         self._writing: tuple[Future[None], list[str]] | None = None
@@ -146,6 +157,9 @@ class Run:
                     if self._writing is not None:
                         self._writing[0].result()  # an error of the batch before comes first
                     raise
+            if self._pruning is not None:  # all that was read is committed
+                self._pruned = self._pruning.prune(self._backend, self._info)
+                self._report(self._counts())
         except BaseException as error:
             error.add_note(
                 f"of {self._read:,} records read {self._written:,} were written to collection {self._info.name!r}, and "
@@ -158,6 +172,8 @@ class Run:
         """The records that are to be written, checked but for their vectors."""
         for chunk in _chunks(iter(source), self._size):
             records = self._by_content(chunk) if self._ids == "content" else self._as_given(chunk)
+            if self._pruning is not None:
+                self._pruning.see(records, self._read)
             asked = [record.id for record in records if record.embedding is None]
             found = self._backend.get(self._info, ids=list(dict.fromkeys(asked))) if asked else []
             stored = {record.id: record for record in found}
@@ -228,7 +244,7 @@ class Run:
 
     def _counts(self) -> Ingested:
         seconds = time.monotonic() - self._begun
-        return Ingested(self._read, self._unchanged, self._embedded, self._written, seconds, self._total)
+        return Ingested(self._read, self._unchanged, self._embedded, self._written, seconds, self._total, self._pruned)
 
 
 def content_id(record: Record) -> str:

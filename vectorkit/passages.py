@@ -8,32 +8,26 @@ Texts are cut by semantic-text-splitter: between sections rather than paragraphs
 sentences, between sentences rather than words.
 """
 
-import csv
-import json
-import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from vectorkit._narrow import is_dict
 from vectorkit.errors import InvalidArgumentError, MissingDependencyError
+from vectorkit.file_texts import KNOWN, MARKDOWN, Reading, Text, texts_of
 from vectorkit.metadata import as_metadata
-from vectorkit.types import Json, Metadata, Record
-from vectorkit.validation import check_between, check_text, short
+from vectorkit.pruning import SOURCE
+from vectorkit.types import Metadata, Record
+from vectorkit.validation import check_between, check_text
 
-__all__ = ["CHUNK_SIZE", "Found", "find_files", "read_passages"]
+__all__ = ["CHUNK_SIZE", "Found", "OnBad", "find_files", "read_passages", "source_of"]
 
 CHUNK_SIZE: Final = 800
 """Characters of a passage: of English some 200 tokens, where the default model reads 256."""
 
-_MARKDOWN: Final = (".md", ".markdown")
-_TEXT: Final = (".txt", ".text")
-_LINES: Final = (".jsonl", ".ndjson")
-_CSV: Final = (".csv",)
-_KNOWN: Final = (*_TEXT, *_MARKDOWN, *_LINES, *_CSV)
+OnBad = Callable[[Path, InvalidArgumentError], object]
+"""Takes a file of which something cannot be read, and what; what comes after it is read if it returns."""
 
 _Split = Callable[[str], Iterable[tuple[str, Metadata]]]
 """Cuts a text into passages, each with what there is to say of its place."""
@@ -63,40 +57,63 @@ def find_files(paths: Sequence[str | Path]) -> Found:
     Raises:
         InvalidArgumentError: There is no such path, or no file to read.
     """
-    files: dict[Path, None] = {}
+    files: dict[Path, Path] = {}  # by where they are: one that two paths lead to is read once
     passed_over: list[Path] = []
     for path in map(Path, paths):
         if path.is_file():
-            files[path] = None
+            files.setdefault(path.resolve(), path)
         elif path.is_dir():
             for each in sorted(path.rglob("*")):
                 hidden = any(part.startswith(".") for part in each.relative_to(path).parts)
                 if hidden or not each.is_file():
                     continue
-                if each.suffix.lower() in _KNOWN:
-                    files[each] = None
+                if each.suffix.lower() in KNOWN:
+                    files.setdefault(each.resolve(), each)
                 else:
                     passed_over.append(each)
         else:
             raise InvalidArgumentError(f"there is no file or folder {str(path)!r}")
     if not files:
-        raise InvalidArgumentError(f"there is nothing to read: no file whose name ends in {', '.join(_KNOWN)}")
-    return Found(list(files), passed_over)
+        raise InvalidArgumentError(f"there is nothing to read: no file whose name ends in {', '.join(KNOWN)}")
+    return Found(list(files.values()), passed_over)
 
 
-def read_passages(files: Iterable[Path], *, text_field: str = "text", chunk_size: int = CHUNK_SIZE) -> Iterator[Record]:
+def source_of(file: Path) -> str:
+    """What the metadata of its passages call a file: one name, however its path is written.
+
+    Its path from the working directory on if it is in there, so that two machines agree; otherwise from the root.
+    """
+    here, there = Path.cwd().resolve(), file.resolve()
+    inside = there.is_relative_to(here) and here != Path(here.anchor)
+    return (there.relative_to(here) if inside else there).as_posix()
+
+
+def read_passages(
+    files: Iterable[Path],
+    *,
+    text_field: str = "text",
+    chunk_size: int = CHUNK_SIZE,
+    encoding: str = "utf-8",
+    delimiter: str = ",",
+    on_bad: OnBad | None = None,
+) -> Iterator[Record]:
     """Read files, in memory bounded by the largest text of one, and cut them into passages.
 
     The end of a file's name decides how it is read: `.md` and `.markdown` as Markdown, `.jsonl` and `.ndjson` as JSON
-    lines, `.csv` as CSV whose first row has the names of the columns, anything else as plain text; all in UTF-8. The
-    metadata of a passage are `source`, the path of the file; `chunk`, its number in its text from 0; in Markdown
-    `heading`, the headings above its beginning (`"Install > Linux"`); and all other fields of its line or row, which
-    come before these where they are called the same. The values of CSV are strings: it has no types.
+    lines, `.csv` as CSV whose first row has the names of the columns, anything else as plain text. The metadata of a
+    passage are `source`, the path of the file, see `source_of`; in Markdown `heading`, the headings above its beginning
+    (`"Install > Linux"`); and all other fields of its line or row, which come before these where they are called the
+    same. The values of CSV are strings: it has no types. Nothing in the metadata depends on what stands before a
+    passage but its headings, so that ids by content stay when the text around it changes.
 
     Args:
         files: The files.
         text_field: The field of JSON lines, and the column of CSV, that holds the text.
         chunk_size: The most characters of a passage, 1 to 1,000,000.
+        encoding: Of all files, as Python calls it; UTF-8 may begin with a byte order mark.
+        delimiter: What separates the columns of CSV, one character.
+        on_bad: Called with the file and the error for each line or row, or whole file, that is malformed; reading goes
+            on behind it. None: the first one is raised.
 
     Yields:
         Passages, none of them blank; their ids are random, so give them by content (`ids="content"` of `ingest`).
@@ -108,103 +125,35 @@ def read_passages(files: Iterable[Path], *, text_field: str = "text", chunk_size
         MissingDependencyError: The splitter is not installed; the message has the line that does it.
     """
     size = check_between(chunk_size, 1, 1_000_000, "chunk_size")
+    reading = Reading.checked(text_field, encoding, delimiter)
     plain, markdown = _splitters(size)
     for file in files:
-        suffix = file.suffix.lower()
-        source = file.as_posix()
-        split = markdown if suffix in _MARKDOWN else plain
-        for where, text, fields in _texts(file, suffix, text_field):
-            with _at(where):
-                check_text(text, "the text")
-                for number, (passage, place) in enumerate(split(text)):
-                    metadata = {"source": source, "chunk": number, **place, **fields}
-                    yield Record(document=passage, metadata=as_metadata(metadata, where))
-
-
-# --- reading ----------------------------------------------------------------------------------------------------
-
-
-def _texts(file: Path, suffix: str, text_field: str) -> Iterator[tuple[str, str, dict[str, Json]]]:
-    """The texts of a file: where each is, for messages, the text, and its fields."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="" if suffix in _CSV else None) as lines:
-            if suffix in _LINES:
-                yield from _json_lines(file, lines, text_field)
-            elif suffix in _CSV:
-                yield from _csv_rows(file, lines, text_field)
+        source = source_of(file)
+        split = markdown if file.suffix.lower() in MARKDOWN else plain
+        for text in texts_of(file, reading):
+            found = text if isinstance(text, InvalidArgumentError) else _passages(text, source, split)
+            if not isinstance(found, InvalidArgumentError):
+                yield from found
+            elif on_bad is None:
+                raise found
             else:
-                yield str(file), lines.read(), {}
-    except UnicodeDecodeError as error:
-        raise InvalidArgumentError(f"{file} is no UTF-8 text: {error.reason} at byte {error.start:,}") from error
-    except OSError as error:
-        raise InvalidArgumentError(f"{file} cannot be read: {error.strerror}") from error
+                on_bad(file, found)
 
 
-def _json_lines(file: Path, lines: Iterable[str], text_field: str) -> Iterator[tuple[str, str, dict[str, Json]]]:
-    for number, line in enumerate(lines, 1):
-        if line.isspace():
-            continue
-        where = f"{file}, line {number:,}"
-        try:
-            row: object = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InvalidArgumentError(f"{where}: no JSON: {error}") from error
-        if not is_dict(row):
-            raise InvalidArgumentError(f"{where}: expected a JSON object, not {short(row)}")
-        fields: dict[str, Any] = {str(key): value for key, value in row.items()}
-        text = _taken(where, fields, text_field)
-        if not isinstance(text, str):
-            raise InvalidArgumentError(f"{where}: {text_field!r} is the text, and so a string, not {short(text)}")
-        yield where, text, fields
-
-
-def _csv_rows(file: Path, lines: Iterable[str], text_field: str) -> Iterator[tuple[str, str, dict[str, Json]]]:
-    with _large_fields():
-        rows = csv.reader(lines, strict=True)
-        try:
-            names = next(rows, list[str]())
-            if len(set(names)) < len(names) or "" in names:
-                raise InvalidArgumentError(
-                    f"{file}, line 1: the first row should name each column, once: {short(names, 200)}"
-                )
-            for row in rows:
-                where = f"{file}, line {rows.line_num:,}"
-                if not row:
-                    continue
-                if len(row) != len(names):
-                    raise InvalidArgumentError(f"{where}: {len(row):,} fields, where the first row has {len(names):,}")
-                fields: dict[str, Json] = dict(zip(names, row, strict=True))
-                yield where, str(_taken(where, fields, text_field)), fields
-        except csv.Error as error:
-            raise InvalidArgumentError(f"{file}, line {rows.line_num:,}: no CSV: {error}") from error
-
-
-def _taken(where: str, fields: dict[str, Any], text_field: str) -> object:
-    if text_field not in fields:
-        there = ", ".join(repr(name) for name in fields) or "none"
-        raise InvalidArgumentError(
-            f"{where}: there is no field {text_field!r} to take the text from; there are: {there[:500]}. "
-            "Say which it is with --text-field (text_field=)"
-        )
-    return fields.pop(text_field)
-
-
-@contextmanager
-def _large_fields() -> Generator[None]:
-    """Let a field of CSV be longer than 128 kB, as a document may be; the module's limit is one for the process."""
-    before = csv.field_size_limit(sys.maxsize)
+def _passages(text: Text, source: str, split: _Split) -> list[Record] | InvalidArgumentError:
+    """The passages of a text, or what is wrong with it."""
     try:
-        yield
-    finally:
-        csv.field_size_limit(before)
-
-
-@contextmanager
-def _at(where: str) -> Generator[None]:
-    try:
-        yield
+        check_text(text.text, "the text")
+        return [
+            Record(document=passage, metadata=as_metadata({SOURCE: source, **place, **text.fields}, text.where))
+            for passage, place in split(text.text)
+        ]
     except InvalidArgumentError as error:
-        raise type(error)(str(error) if where in str(error) else f"{where}: {error}") from error
+        if text.where in str(error):
+            return error
+        named = type(error)(f"{text.where}: {error}")
+        named.__cause__ = error
+        return named
 
 
 # --- splitting --------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ class Ingested:
         written: Records written; they are committed.
         seconds: Time since the beginning.
         total: Records in the source where its length is known, else None.
+        pruned: Records deleted because their source has them no more.
     """
 
     read: int
@@ -30,6 +31,7 @@ class Ingested:
     written: int
     seconds: float
     total: int | None = None
+    pruned: int = 0
 
 
 Progress: TypeAlias = bool | Callable[[Ingested], object] | None

@@ -130,27 +130,28 @@ def test_markdown_is_cut_between_sections_and_passages_know_their_headings(tmp_p
     assert by_text["other"] == "Install > macOS"
     assert by_text["Call"] == "Use"
     assert all(len(text) <= 60 for text, _ in found)
-    assert [passage.metadata["chunk"] for passage in passages] == list(range(len(passages)))
 
 
 def test_lines_end_in_either_way(tmp_path: Path) -> None:
     """The same passages, and so the same ids, of a file from Windows, with its mark of UTF-8."""
     unix = list(read_passages([write(tmp_path / "u", "guide.md", GUIDE)], chunk_size=60))
     windows = write(tmp_path / "w", "guide.md", b"\xef\xbb\xbf" + GUIDE.replace("\n", "\r\n").encode())
-    assert [(each.document, each.metadata["chunk"], each.metadata.get("heading")) for each in unix] == [
-        (each.document, each.metadata["chunk"], each.metadata.get("heading"))
-        for each in read_passages([windows], chunk_size=60)
+    assert [(each.document, each.metadata.get("heading")) for each in unix] == [
+        (each.document, each.metadata.get("heading")) for each in read_passages([windows], chunk_size=60)
     ]
 
 
 def test_fields_of_json_lines_are_metadata_with_their_types(docs_url: str, tmp_path: Path, run: Run) -> None:
-    rows = [{"body": "First.", "year": 2020, "tags": ["a"], "source": "mine"}, {"body": "Second. " * 20, "year": 1.5}]
+    rows = [
+        {"body": "First.", "year": 2020, "tags": ["a"], "source": "mine"},
+        {"body": " ".join(f"Second {n}." for n in range(20)), "year": 1.5},
+    ]
     file = write(tmp_path, "rows.jsonl", "".join(json.dumps(row) + "\n\n" for row in rows))
     done = run("ingest", docs_url, "docs", str(file), "--text-field", "body", "--chunk-size", "100")
     assert done.exit_code == 0, done.stderr
-    records = sorted(stored(docs_url), key=lambda record: (-len(record.metadata), str(record.metadata["chunk"])))
-    assert records[0].metadata == {"year": 2020, "tags": ["a"], "source": "mine", "chunk": 0}
-    assert [record.metadata["chunk"] for record in records[1:]] == [0, 1]
+    records = sorted(stored(docs_url), key=lambda record: -len(record.metadata))
+    assert records[0].metadata == {"year": 2020, "tags": ["a"], "source": "mine"}
+    assert len(records) > 1
     assert all(record.metadata["year"] == 1.5 for record in records[1:])
     assert all(record.metadata["source"] == file.as_posix() for record in records[1:])
 
@@ -162,7 +163,7 @@ def test_columns_of_csv_are_metadata(tmp_path: Path) -> None:
     )
     passages = list(read_passages([file], chunk_size=1_000_000))
     assert passages[0].document == 'Say "hello",\nworld'
-    assert passages[0].metadata == {"id": "007", "note": "", "source": file.as_posix(), "chunk": 0}
+    assert passages[0].metadata == {"id": "007", "note": "", "source": file.as_posix()}
     assert passages[1].document == long.strip()
     assert len(passages) == 2
 
@@ -175,16 +176,16 @@ def test_columns_of_csv_are_metadata(tmp_path: Path) -> None:
             '{"text": "a"}\n{"body": "b"}\n',
             r"a.jsonl, line 2: there is no field 'text' .*'body'",
         ),
-        ("a.jsonl", '{"text": "a"}\n\n{"text": \n', r"a.jsonl, line 3: no JSON"),
+        ("a.jsonl", '{"text": "a"}\n\n{"text": \n', r"a.jsonl, line 3 is not JSON"),
         ("a.jsonl", "[1]\n", r"a.jsonl, line 1: expected a JSON object, not \[1\]"),
         ("a.jsonl", '{"text": null}\n', r"a.jsonl, line 1: 'text' is the text, and so a string, not None"),
         ("a.jsonl", '{"text": "a", "$b": 1}\n', r"a.jsonl, line 1"),
         ("a.jsonl", '{"text": "a", "n": NaN}\n', r"a.jsonl, line 1"),
-        ("a.csv", "id,title\n1,a\n", r"a.csv, line 2: there is no field 'text' .*'id', 'title'"),
+        ("a.csv", "id,title\n1,a\n", r"a.csv, line 1: there is no field 'text' .*'id', 'title'"),
         ("a.csv", "text,id\na,1,2\n", r"a.csv, line 2: 3 fields, where the first row has 2"),
         ("a.csv", "text,text\na,1\n", r"a.csv, line 1: the first row should name each column, once"),
         ("a.csv", 'text\n"a" b\n', r"a.csv, line 2: no CSV"),
-        ("a.txt", b"\xff\xfe", r"a.txt is no UTF-8 text"),
+        ("a.txt", b"\xff\xfe", r"a.txt is not UTF-8 text"),
         ("a.txt", "a\0b", r"a.txt: .*NUL"),
     ],
 )
@@ -253,3 +254,133 @@ def test_what_stays_after_an_error_is_said(tmp_path: Path, run: Run, monkeypatch
     error, note = done.stderr.splitlines()
     assert "OPENAI_API_KEY" in error
     assert note.startswith("of 1 records read 0 were written to collection 'docs'")
+
+
+def test_passages_around_an_edit_keep_their_ids(docs_url: str, tmp_path: Path, run_json: Callable[..., Any]) -> None:
+    """Neither their number in the file nor how its path is written is part of an id by content."""
+    parts = [f"## Part {n}\n\n" + f"Step {n}: turn the valve number {n} slowly, and wait. " * 14 for n in range(8)]
+    file = write(tmp_path, "guide.md", "# Guide\n\n" + "\n\n".join(parts))
+    first = run_json("ingest", docs_url, "docs", str(file))
+    assert (first["written"], first["stored"]) == (8, 8)
+    write(tmp_path, "guide.md", "# Guide\n\n" + "A preface that is new. " * 40 + "\n\n" + "\n\n".join(parts))
+    second = run_json("ingest", docs_url, "docs", str(file))
+    assert (second["unchanged"], second["embedded"]) == (7, second["read"] - 7)
+    third = run_json("ingest", docs_url, "docs", str(file), "--prune")
+    assert (third["written"], third["pruned"]) == (0, 1)
+    assert third["stored"] == third["read"] == second["read"]
+
+
+@pytest.mark.parametrize("spelling", ["{0}/docs", "{0}/docs/", "./docs", "docs/../docs", "docs/a.md", "{0}/link"])
+def test_a_path_is_the_same_source_however_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelling: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "docs/a.md", "Some words.")
+    (tmp_path / "link").symlink_to(tmp_path / "docs")
+    path = spelling.format(tmp_path)
+    (passage,) = read_passages(find_files([path, "docs"]).files)
+    assert passage.metadata == {"source": "docs/a.md"}
+    monkeypatch.chdir(tmp_path / "link")
+    (outside,) = read_passages([write(tmp_path, "b.md", "Some words.")])
+    assert outside.metadata == {"source": (tmp_path / "b.md").as_posix()}
+
+
+def test_what_is_gone_from_the_files_that_were_read_is_pruned(docs_url: str, tmp_path: Path, run: Run) -> None:
+    for name in ("a.txt", "b.txt", "c.txt"):
+        write(tmp_path, f"notes/{name}", f"Words of {name}.")
+    rows = write(tmp_path, "notes/rows.jsonl", '{"text":"one","source":"web"}\n{"text":"two","source":"web"}\n')
+    assert run("ingest", docs_url, "docs", str(tmp_path / "notes")).exit_code == 0
+    write(tmp_path, "notes/a.txt", "Other words.")
+    write(tmp_path, "notes/b.txt", "")
+    (tmp_path / "notes" / "c.txt").unlink()
+    rows.write_text('{"text":"two","source":"web"}\n')
+    done = run("ingest", docs_url, "docs", str(tmp_path / "notes"), "--prune")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "2 passage(s): 1 written, 1 there already, 3 pruned, in " in done.stdout
+    assert sorted(str(each.document) for each in stored(docs_url)) == ["Other words.", "Words of c.txt.", "two"]
+
+
+def test_bad_files_and_lines_are_named_counted_and_passed_over(docs_url: str, tmp_path: Path, run: Run) -> None:
+    """One of each kind of fault; what is good beside them is stored, and nothing of a bad file is pruned."""
+    folder = tmp_path / "notes"
+    write(folder, "good.txt", "All right.")
+    write(folder, "rows.jsonl", '{"text": "first"}\n{"text": "second"}\n')
+    assert run("ingest", docs_url, "docs", str(folder)).exit_code == 0
+    write(folder, "latin.txt", "caf\xe9".encode("latin-1"))
+    write(folder, "wide.md", "Words.".encode("utf-16"))
+    write(folder, "latin.jsonl", b'{"text": "good"}\n{"text": "\xe9"}\n')
+    write(folder, "nul.txt", "a\0b")
+    write(folder, "german.csv", "text;note\na;b\n")
+    write(folder, "open.csv", 'text\nclosed\n"open\nand on\n')
+    write(folder, "long.csv", "text,note\na,b\na,b,c\nd,e\n")
+    write(folder, "rows.jsonl", '{"text": "first"}\n{"text": 2}\n{"text": "x", "text": "y"}\n' + "[" * 10**5 + "\n")
+    first = run("ingest", docs_url, "docs", str(folder))
+    assert (first.exit_code, first.stdout) == (2, "")
+    done = run("ingest", docs_url, "docs", str(folder), "--skip-bad", "--prune", "--json")
+    assert done.exit_code == 1
+    totals = json.loads(done.stdout)
+    named = [message.removeprefix(str(folder)) for message in totals["skipped"]]
+    told = [
+        ("/german.csv, line 1", "';' separates the columns, say so with --delimiter"),
+        ("/latin.jsonl", "is not UTF-8 text: invalid continuation byte at byte 27; say how it is encoded"),
+        ("/latin.txt", "is not UTF-8 text"),
+        ("/long.csv, line 3", "3 fields, where the first row has 2"),
+        ("/nul.txt", "NUL"),
+        ("/open.csv, line 4", "no CSV from there on"),
+        ("/rows.jsonl, line 2", "'text' is the text"),
+        ("/rows.jsonl, line 3", "the name 'text' stands twice"),
+        ("/rows.jsonl, line 4", "nested deeper"),
+        ("/wide.md", "is not UTF-8 text"),
+    ]
+    assert len(named) == len(told)
+    for message, (where, what) in zip(named, told, strict=True):
+        assert message.startswith(where)
+        assert what in message
+    assert totals["pruned"] == 0
+    assert sorted(str(each.document) for each in stored(docs_url)) == [
+        "All right.",
+        "a",
+        "closed",
+        "d",
+        "first",
+        "second",
+    ]
+    again = run("ingest", docs_url, "docs", str(folder), "--skip-bad")
+    assert again.exit_code == 1
+    assert again.stderr.count("skipped: ") == len(told)
+    assert "10 file(s), line(s) or row(s) skipped" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content"),
+    [
+        ("latin-1", "text;note\ncafé;ü\n".encode("latin-1")),
+        ("utf-16", "text;note\ncafé;ü\n".encode("utf-16")),
+        ("UTF8", "text;note\ncafé;ü\n".encode("utf-8-sig")),
+        ("cp1252", "text;note\r\ncafé;ü\r\n".encode("cp1252")),
+    ],
+)
+def test_encoding_and_delimiter_can_be_said(
+    docs_url: str, tmp_path: Path, run: Run, encoding: str, content: bytes
+) -> None:
+    file = write(tmp_path, "rows.csv", content)
+    done = run("ingest", docs_url, "docs", str(file), "--encoding", encoding, "--delimiter", ";")
+    assert (done.exit_code, done.stderr) == (0, "")
+    (record,) = stored(docs_url)
+    assert (record.document, record.metadata["note"]) == ("café", "ü")
+
+
+def test_a_tab_can_be_the_delimiter(docs_url: str, tmp_path: Path, run: Run) -> None:
+    file = write(tmp_path, "rows.csv", "text\tnote\na,b\tc\n")
+    assert run("ingest", docs_url, "docs", str(file), "--delimiter", r"\t").exit_code == 0
+    assert [each.document for each in stored(docs_url)] == ["a,b"]
+
+
+@pytest.mark.parametrize("wrong", [{"encoding": "utf-99"}, {"encoding": "hex"}, {"encoding": 8}, {"delimiter": ""}])
+def test_an_encoding_or_delimiter_that_is_none_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    file = write(tmp_path, "rows.csv", "text\na\n")
+    with pytest.raises(InvalidArgumentError, match=r"(encoding|delimiter) must be"):
+        list(read_passages([file], **wrong))
+    for delimiter in ("ab", '"', "\n", None):
+        with pytest.raises(InvalidArgumentError, match="delimiter must be one character"):
+            list(read_passages([file], delimiter=delimiter))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -87,6 +87,7 @@ CATCHES = {
     "IndexIsLate": "test_a_write_is_visible_to_the_next_call",
     "IndexWaitsForAThousand": "test_results_do_not_depend_on_how_many_records_there_are",
     "EmbedsAllAgain": "test_what_is_stored_unchanged_is_not_embedded_again",
+    "PrunesOtherSources": "test_what_is_gone_from_its_source_is_pruned",
     # 4 Reading
     "CutsBeforeTheFilter": "test_limit_and_offset_cut_the_order",
     "GetsAHundredAtMost": "test_any_number_of_records_is_taken_at_once",

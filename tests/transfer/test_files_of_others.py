@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import vectorkit as vk
-from vectorkit.transfer.parquet import arrow
-from vectorkit.transfer.values import record_problems
+from vectorkit.transfer.files.parquet import arrow
+from vectorkit.transfer.lint.values import record_problems
 
 KINDS = ["jsonl", "parquet"]
 Row = dict[str, Any]

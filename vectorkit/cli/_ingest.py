@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.markup import escape
 
-from vectorkit.cli._common import out, progress_bar
+from vectorkit.cli._common import err, out, progress_bar
 from vectorkit.cli._shown import AsJson, CollectionName, Url
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from vectorkit.collection import Collection
+    from vectorkit.passages import Found
     from vectorkit.progress import Ingested
     from vectorkit.store import VectorStore
+    from vectorkit.types import Record
 
 __all__ = ["ingest"]
 
@@ -49,49 +53,121 @@ def ingest(
     language: Annotated[
         str | None, typer.Option(help="The language of a new collection's text index, or none.", show_default="english")
     ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete the stored passages of the files read that are not in them now.")
+    ] = False,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad",
+            help="Name and count files, lines and rows that cannot be read, and go on; the exit code is 1.",
+            show_default="the first one is an error",
+        ),
+    ] = False,
+    encoding: Annotated[str, typer.Option(help="Of all files: utf-8, latin-1, utf-16, cp1252 …")] = "utf-8",
+    delimiter: Annotated[str, typer.Option(help=r"What separates the columns of CSV; \t is a tab.")] = ",",
     as_json: AsJson = False,
 ) -> None:
     """Read texts into a collection, which is made if it is missing: cut into passages, embedded, stored.
 
     The same command again stores only what is new: ids are made of the content. What has gone from the files stays
-    stored. Metadata: source, chunk, heading (Markdown), and the other fields of JSON lines and CSV.
+    stored, unless --prune is given. Metadata: source, heading (Markdown), and the other fields of JSON lines and CSV.
 
         vectorkit ingest chroma:./kb docs ./handbook README.md
 
-        vectorkit ingest postgresql://me@localhost/db tickets tickets.csv --text-field body
+        vectorkit ingest postgresql://me@localhost/db tickets tickets.csv --text-field body --prune
     """
     from vectorkit.passages import find_files, read_passages
     from vectorkit.store import connect
 
     found = find_files(paths)
-    read = partial(read_passages, found.files, text_field=text_field, chunk_size=chunk_size)
+    read = partial(
+        read_passages,
+        text_field=text_field,
+        chunk_size=chunk_size,
+        encoding=encoding,
+        delimiter=delimiter.replace(r"\t", "\t"),
+    )
     progress = progress_bar()
     with progress:
         task = progress.add_task("reading", total=None)
         # Reading takes next to no time beside embedding, and a fault in the last line shows before hours of that.
-        progress.update(task, total=sum(1 for _ in read()), description=f"passages into {escape(collection)}")
+        survey = _Survey(read, found.files, skip_bad=skip_bad)
+        progress.update(task, total=survey.passages, description=f"passages into {escape(collection)}")
 
         def show(counts: "Ingested") -> None:
             progress.update(task, completed=counts.written + counts.unchanged)
 
         with connect(url) as store:
             docs = _opened(store, collection, model, text_index, language)
-            done = docs.ingest(read(), ids="content", batch_size=_BATCH, progress=show)
+            passages = read(found.files, on_bad=survey.check_known if skip_bad else None)
+            pruned = survey.sources if prune else False
+            done = docs.ingest(passages, ids="content", batch_size=_BATCH, prune=pruned, progress=show)
             stored = docs.count()
     passed_over = [path.as_posix() for path in found.passed_over]
     if as_json:
         counts = {name: value for name, value in asdict(done).items() if name != "total"}
-        totals: dict[str, Any] = {"files": len(found.files), "passed_over": passed_over, **counts, "stored": stored}
-        typer.echo(json.dumps(totals, indent=2))
-        return
+        totals: dict[str, Any] = {"files": len(found.files), "passed_over": passed_over, "skipped": survey.bad}
+        typer.echo(json.dumps({**totals, **counts, "stored": stored}, indent=2))
+    else:
+        _print_done(collection, found, done, stored, survey.bad, prune=prune)
+    raise typer.Exit(1 if survey.bad else 0)
+
+
+class _Survey:
+    """What there is to read, read once before anything is embedded.
+
+    Args:
+        read: Reads files.
+        files: The files.
+        skip_bad: Whether what is malformed is kept in mind, and not raised.
+
+    Attributes:
+        passages: How many there are.
+        bad: What is malformed, a sentence each.
+        sources: What the metadata of passages call the files that are sound as a whole: in what is malformed there may
+            be what was stored before, so nothing of such a file is pruned.
+    """
+
+    def __init__(self, read: "Callable[..., Iterator[Record]]", files: "Sequence[Path]", *, skip_bad: bool) -> None:
+        from vectorkit.passages import source_of
+
+        self.passages = 0
+        self.bad: list[str] = []
+        sound: set[str] = set()
+        unsound: set[str] = set()
+        for file in files:
+            before = len(self.bad)
+            sources = {source_of(file)}
+            for passage in read([file], on_bad=self._note if skip_bad else None):
+                self.passages += 1
+                sources.add(str(passage.metadata["source"]))
+            (sound if len(self.bad) == before else unsound).update(sources)
+        self.sources = sorted(sound - unsound)
+
+    def _note(self, _: Path, error: Exception) -> None:
+        self.bad.append(str(error))
+
+    def check_known(self, _: Path, error: Exception) -> None:
+        """Raise what was not malformed when it was read first: its file was changed since."""
+        if str(error) not in self.bad:
+            raise error
+
+
+def _print_done(collection: str, found: "Found", done: "Ingested", stored: int, bad: list[str], *, prune: bool) -> None:
+    for each in bad:
+        err.print(f"[yellow]skipped:[/] {escape(each)}", soft_wrap=True)
+    pruned = f"{done.pruned:,} pruned, " if prune else ""
     out.print(
         f"{len(found.files):,} file(s), {done.read:,} passage(s): [bold]{done.written:,} written[/], "
-        f"{done.unchanged:,} there already, in {done.seconds:.1f} s; {escape(collection)} now holds {stored:,}",
+        f"{done.unchanged:,} there already, {pruned}in {done.seconds:.1f} s; {escape(collection)} now holds {stored:,}",
         soft_wrap=True,
     )
-    if passed_over:
+    if bad:
+        out.print(f"[red]{len(bad):,} file(s), line(s) or row(s) skipped[/]: they cannot be read, see above")
+    if found.passed_over:
         kinds = sorted({path.suffix or path.name for path in found.passed_over})
-        out.print(f"{len(passed_over):,} file(s) passed over: {escape(', '.join(kinds[:10]))}", style="dim")
+        out.print(f"{len(found.passed_over):,} file(s) passed over: {escape(', '.join(kinds[:10]))}", style="dim")
 
 
 def _opened(

@@ -146,13 +146,63 @@ class IngestRules(Fixtures):
             assert named in assert_refused(error, docs.ingest, [*_records(2), item], ids=ids, batch_size=1)
             assert docs.count() == 2
 
+    def test_what_is_gone_from_its_source_is_pruned(self, texts: Collection) -> None:
+        """3.9 Of the sources that were read, or were named, and only when asked for; whichever way ids are made."""
+
+        def of(source: str, *documents: str) -> list[Record]:
+            return [Record(f"{source} {text}", text, metadata={"source": source}) for text in documents]
+
+        for ids in ("given", "content"):
+            texts.delete([record.id for record in texts.get()])
+            others = [Record("none", "stays"), Record("number", "stays", metadata={"source": 1}), *of("B.md", "stays")]
+            texts.upsert(records=others)
+            first = texts.ingest([*of("a.md", "one", "two", "three"), *of("b.md", "four")], ids=ids, batch_size=2)
+            assert (first.written, first.pruned) == (4, 0)
+            kept = texts.ingest(of("a.md", "two"), ids=ids)
+            assert (kept.unchanged, kept.pruned, texts.count()) == (1, 0, 7)
+            pruned = texts.ingest(of("a.md", "two", "new"), ids=ids, prune=True)
+            assert (pruned.read, pruned.unchanged, pruned.written, pruned.pruned) == (2, 1, 1, 2)
+            assert sorted(str(each.document) for each in texts.get()) == [
+                "four",
+                "new",
+                "stays",
+                "stays",
+                "stays",
+                "two",
+            ]
+            named = texts.ingest(of("a.md", "two"), ids=ids, prune=["b.md", "no such"])
+            assert (named.pruned, texts.count()) == (1, 5)
+            assert texts.ingest([], ids=ids, prune=True).pruned == 0
+            assert texts.ingest([], ids=ids, prune=["a.md"]).pruned == 2
+            assert texts.count() == 3
+
+    def test_an_error_prunes_nothing(self, texts: Collection, embedder: TextEmbedder) -> None:
+        """3.9 Nor does a record that does not say where it is from."""
+        records = [Record(f"{at}", f"text {at}", metadata={"source": "a"}) for at in range(5)]
+        texts.ingest(records)
+        embedder.refuses = "new"
+        new = Record("9", "new", metadata={"source": "a"})
+        assert_refused(EmbeddingError, texts.ingest, [records[0], new], prune=True)
+        for metadata in ({}, {"source": None}, {"source": 1}):
+            lost = Record("9", "other", metadata=metadata)
+            message = assert_refused(InvalidArgumentError, texts.ingest, [records[0], lost], prune=True)
+            assert "item 2" in message
+        assert ids_of(texts.get()) == ["0", "1", "2", "3", "4"]
+
     def test_wrong_arguments_of_an_ingest_are_refused(self, texts: Collection) -> None:
         """3.9 A source that is one text or one record, or none; and what the other arguments cannot be."""
         bad: list[Any] = ["text", b"text", Record("a", "text"), {"a": "text"}, None, 5]
         for source in bad:
             assert_refused(InvalidArgumentError, texts.ingest, source, ids="content")
         wrong: list[dict[str, Any]] = [{"ids": "hash"}, {"ids": None}, {"batch_size": 0}, {"batch_size": "5"}]
-        for argument in (*wrong, {"batch_size": True}, {"progress": "yes"}, {"progress": 1}):
+        for argument in (
+            *wrong,
+            {"batch_size": True},
+            {"progress": "yes"},
+            {"progress": 1},
+            {"prune": "a"},
+            {"prune": [1]},
+        ):
             assert_refused(InvalidArgumentError, texts.ingest, _records(2), **argument)
         assert texts.count() == 0
 

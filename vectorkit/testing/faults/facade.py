@@ -31,6 +31,7 @@ __all__ = [
     "NumbersIdsAnew",
     "OpensUnderAnyEmbedder",
     "PopsTheFilter",
+    "PrunesOtherSources",
     "ReadsNumbersFromText",
     "RefusesZeroHits",
     "SearchesVectorsWhateverTheMode",
@@ -190,6 +191,19 @@ class EmbedsAllAgain(FaultyCollection):
     def ingest(self, source: Any, **options: Any) -> Ingested:
         self.delete([record.id for record in self.get()])
         return super().ingest(source, **options)
+
+
+class PrunesOtherSources(FaultyCollection):
+    """3.9 Pruning deletes whatever the source did not hold, of other sources too."""
+
+    def ingest(self, source: Any, **options: Any) -> Ingested:
+        if not options.get("prune"):
+            return super().ingest(source, **options)
+        before = {record.id for record in self.get()}
+        done = super().ingest(source, **options)
+        read = {record.id for record in self.get(where={"source": {"$exists": True}})}
+        self.delete(list(before - read))
+        return done
 
 
 class DropsUnknownConditions(FaultyCollection):
