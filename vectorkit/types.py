@@ -297,12 +297,16 @@ class Storage:
         text_index: Bytes of the text index; 0 if there is none.
         index_state: `"none"`: the collection is to have no vector index; `"waiting"`: there are too few records for one
             to be of use; `"building"`; `"ready"`; `"missing"`: the next write makes it, or `Collection.create_index`.
+        left_out: Rows of an adopted table that have a vector and cannot be records all the same (rule 2.8).
+        left_out_ids: The ids of the first of them, of long ones the beginning.
     """
 
     records: int
     vector_index: int
     text_index: int
     index_state: Literal["none", "waiting", "building", "ready", "missing"]
+    left_out: int = 0
+    left_out_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

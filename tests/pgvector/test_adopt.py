@@ -4,6 +4,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -859,6 +860,74 @@ def test_a_row_that_cannot_be_a_record_is_named(
         adopt(backend, schema, metadata="meta", metric="cosine")
     application.execute("DELETE FROM items WHERE id <> 'fine'")
     assert ids(adopt(backend, schema, metadata="meta", metric="cosine").get()) == ["fine"]
+
+
+@pytest.mark.parametrize("metadata", ["json", "jsonb"])
+def test_a_row_that_cannot_be_a_record_takes_no_part(
+    application: Connection, backend: PgVectorBackend, schema: str, metadata: str
+) -> None:
+    """2.8 In no call, however it searches; it is counted and named, and is a record once it is repaired."""
+    application.execute(f"CREATE TABLE items (id text PRIMARY KEY, body text, meta {metadata}, vec vector(2))")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    docs = adopt(backend, schema, document="body", metadata="meta", metric="cosine")
+    application.execute(
+        "INSERT INTO items VALUES ('a', 'x', '{}', '[1,0]'), ('b', 'zero', '{}', '[0,0]'), "
+        "('c', 'a list', '[\"t\"]', '[0,1]'), ('d', 'null', 'null', '[1,1]'), ('e', 'y', NULL, '[0,1]'), "
+        "('f', 'tiny', '{}', '[1e-20,0]'), ('g', 'huge', '{}', '[3e38,0]'), ('h', 'a scalar', '1', '[1,0]'), "
+        "('i', 'no vector', '{}', NULL), (repeat('j', 600), 'long', '{}', '[1,0]'), ('', 'empty', '{}', '[1,0]')"
+    )
+    assert ids(docs.get()) == ids(docs.scan()) == ["a", "e"]
+    assert [each.metadata for each in docs.get(["a", "b", "c", "d", "e", "h"])] == [{}, {}]
+    assert docs.count() == docs.count(where={"x": None}) == 2
+    for exact in (None, True, False):
+        assert [(hit.id, hit.distance) for hit in docs.search([1, 0], 5, exact=exact)] == [("a", 0.0), ("e", 1.0)]
+        assert ids(docs.search([1, 0], 2, exact=exact)) == ["a", "e"]
+    assert ids(docs.search([1, 0], 10, min_score=0.5)) == ["a"]
+    assert docs.delete(["b", "c", "i"]) == docs.delete(where={"x": None}, ids=["d", "h"]) == 0
+    storage = docs.storage()
+    assert (storage.left_out, len(storage.left_out_ids)) == (8, 5)
+    (finding,) = [each for each in vk.lint(backend).findings if each.code == "left-out"]
+    assert (finding.count, finding.rule, finding.severity) == (8, "2.8", "lost")
+    application.execute("UPDATE items SET vec = '[0,2]', meta = '{}' WHERE id IN ('b', 'c')")
+    assert ids(docs.search([1, 0], 10)) == ["a", "b", "c", "e"]
+    docs.upsert(ids=["d"], documents=["now it is"], embeddings=[[1, 0]])
+    assert docs.count() == 5
+
+
+def test_rows_that_are_no_records_do_not_hide_others_from_an_index(
+    application: Connection, postgres_url: str, schema: str
+) -> None:
+    """2.8, 6.1 An index holds them, here nearest to the query, and k records are found all the same."""
+    vectors = filled(application, "vector(64)")
+    application.execute("ALTER TABLE items ADD COLUMN meta jsonb")
+    application.execute("CREATE INDEX mine ON items USING hnsw (vec vector_l2_ops)")
+    order = np.argsort(np.linalg.norm(vectors - vectors[5], axis=1), kind="stable")
+    # So few rows PostgreSQL would rather read than ask the index.
+    with closing(
+        PgVectorBackend(make_conninfo(postgres_url, options="-c enable_seqscan=off"), schema=schema)
+    ) as backend:
+        docs = adopt(backend, schema, metadata="meta")
+        application.execute("UPDATE items SET meta = '[]' WHERE id = ANY(%s)", [order[:100].tolist()])
+        explanation = docs.explain(vectors[5], 10, exact=False)
+        assert explanation.index is not None, explanation
+        for exact in (None, True, False):
+            found = ids(docs.search(vectors[5], 10, exact=exact))
+            assert len(found) == 10
+            assert len({str(at) for at in order[100:110]}.intersection(found)) >= (10 if exact else 9)
+
+
+@pytest.mark.parametrize("type", ["real", "double precision", "double precision[]"])
+def test_a_column_of_floats_takes_no_int(
+    application: Connection, backend: PgVectorBackend, schema: str, type: str
+) -> None:
+    """2.5 It would come back as a float."""
+    application.execute(f"CREATE TABLE items (id text PRIMARY KEY, price {type}, vec vector(2))")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    docs = adopt(backend, schema, columns=["price"])
+    kept, changed = ([1.5], [1.0]) if type.endswith("[]") else (1.0, 1)
+    docs.add(ids=["a"], embeddings=[[1, 0]], metadatas=[{"price": kept}])
+    for write in (docs.upsert, docs.add, docs.update):
+        with pytest.raises(InvalidMetadataError, match=r"the column, .*, keeps .* of "):
+            write(ids=["b" if write == docs.add else "a"], embeddings=[[1, 0]], metadatas=[{"price": changed}])
+    assert [(each.id, repr(each.metadata)) for each in docs.get()] == [("a", repr({"price": kept}))]
 
 
 def test_names_are_data(application: Connection, backend: PgVectorBackend, schema: str) -> None:

@@ -72,6 +72,7 @@ def _described(contents: "Contents", backend: "VectorBackend | None") -> dict[st
         "text_index": None if spec is None else spec.text_index,
         "language": None if spec is None else spec.language,
         "bytes": None if storage is None else {name: getattr(storage, name) for name in _PARTS},
+        "left_out": None if storage is None else storage.left_out,
         "foreign": contents.foreign,
         "remarks": list(contents.remarks),
     }
@@ -122,6 +123,8 @@ def _lines(each: dict[str, Any]) -> list[tuple[str, str]]:
         ("index", each["index"] + (f", {state}" if state else "")),
         ("text index", each["language"] if each["text_index"] else "none"),
     ]
+    if each["left_out"]:
+        lines.append(("left out", f"{each['left_out']:,} rows of the table that cannot be records; see vectorkit lint"))
     if each["bytes"] is not None:
         parts = [f"{name.replace('_', ' ')} {size_text(size)}" for name, size in each["bytes"].items() if size]
         lines.append(("size", f"{size_text(sum(each['bytes'].values()))}: {', '.join(parts)}"))

@@ -183,7 +183,8 @@ class IngestRules(Fixtures):
         embedder.refuses = "new"
         new = Record("9", "new", metadata={"source": "a"})
         assert_refused(EmbeddingError, texts.ingest, [records[0], new], prune=True)
-        for metadata in ({}, {"source": None}, {"source": 1}):
+        unsaid: list[dict[str, Any]] = [{}, {"source": None}, {"source": 1}]
+        for metadata in unsaid:
             lost = Record("9", "other", metadata=metadata)
             message = assert_refused(InvalidArgumentError, texts.ingest, [records[0], lost], prune=True)
             assert "item 2" in message

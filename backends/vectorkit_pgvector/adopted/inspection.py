@@ -14,13 +14,13 @@ from vectorkit.metadata import check_metadata_key
 from vectorkit.types import Metric
 from vectorkit.validation import check_text, short
 from vectorkit.vectors import MAX_NORM, MIN_COSINE_NORM
-from vectorkit_pgvector.adopted.description import Adopted, AdoptedColumn
+from vectorkit_pgvector.adopted.description import Adopted, AdoptedColumn, stored
 from vectorkit_pgvector.adopted.types import KINDS
 from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.sql.columns import quote
 from vectorkit_pgvector.sql.tables import Facts, Statement
 
-__all__ = ["Found", "Wanted", "inspect"]
+__all__ = ["Found", "Wanted", "count_unsound", "inspect", "unsound_rows"]
 
 _ID_TYPES: Final = ("smallint", "integer", "bigint", "uuid", "text", "character varying")
 _TEXT_TYPES: Final = ("text", "character varying")
@@ -263,29 +263,38 @@ def _value(wanted: Wanted, name: str, column: _Column) -> AdoptedColumn:
 
 def _check_rows(session: Session, table: str, facts: Facts, adopted: Adopted, metric: Metric) -> None:
     """Look at all rows once, for one that is no record by the contract."""
-    norm = f"{facts.schema}.vector_norm(embedding)"
-    least = MIN_COSINE_NORM if metric == "cosine" else 0.0
-    wrong = {
-        "id": "char_length(id) NOT BETWEEN 1 AND 512",
-        "norm": f"{norm} NOT BETWEEN {least} AND {MAX_NORM}",
-        "metadata": "jsonb_typeof(metadata) <> 'object'",
-    }
-    chosen = " ".join(f"WHEN {condition} THEN '{what}'" for what, condition in wrong.items())
-    rows = session.rows(
-        Statement(
-            f"SELECT left(id, 100), CASE {chosen} END FROM {adopted.rows(table, f'{facts.schema}.vector')} "
-            f"WHERE {' OR '.join(wrong.values())} LIMIT 1"
-        )
-    )
-    for id, what in rows:
+    for id, what in session.rows(unsound_rows(table, facts, adopted, metric, limit=1)):
         if what == "id":
             raise InvalidIdError(f"the row with id {id!r} … cannot be a record: an id has 1 to 512 characters")
         if what == "norm":
+            least = MIN_COSINE_NORM if metric == "cosine" else 0.0
             raise InvalidVectorError(
                 f"the row {id!r} cannot be a record: the norm of its vector is not {least:.0e} to {MAX_NORM:.0e}, so "
                 f"it has no distance by {metric!r}; set it to NULL, and the row is no record until it has another"
             )
         raise InvalidArgumentError(f"the metadata of row {id!r} is no JSON object; make it one, or NULL")
+
+
+def unsound_rows(table: str, facts: Facts, adopted: Adopted, metric: Metric, limit: int) -> Statement:
+    """Of rows that have a vector and are no records all the same: the id, cut, and which part is to blame."""
+    wrong = adopted.faults(facts.schema, metric)
+    chosen = " ".join(f"WHEN {condition} THEN '{what}'" for what, condition in wrong.items())
+    id = f"left({stored(adopted.id.name)}::text, 100)"
+    present = f"{stored(adopted.embedding)} IS NOT NULL AND {stored(adopted.id.name)} IS NOT NULL"
+    return Statement(
+        f"SELECT {id}, CASE {chosen} END FROM {table} AS stored WHERE {present} AND ({' OR '.join(wrong.values())}) "
+        "LIMIT $1::bigint",
+        [limit],
+    )
+
+
+def count_unsound(session: Session, table: str, facts: Facts, adopted: Adopted, metric: Metric) -> int:
+    """How many rows have a vector and are no records all the same (rule 2.8)."""
+    wrong = " OR ".join(adopted.faults(facts.schema, metric).values())
+    present = f"{stored(adopted.embedding)} IS NOT NULL AND {stored(adopted.id.name)} IS NOT NULL"
+    text = f"SELECT count(*) FROM {table} AS stored WHERE {present} AND ({wrong})"
+    ((count,),) = session.rows(Statement(text))
+    return int(count)
 
 
 def _index(session: Session, oid: int, column: _Column, metric: Metric, *, half: bool) -> Index | None:

@@ -9,6 +9,7 @@ import numpy as np
 from psycopg import errors
 
 from vectorkit.errors import InvalidArgumentError, InvalidIdError, InvalidMetadataError, UnsupportedError
+from vectorkit.transfer.records import same_json
 from vectorkit.types import Batch, Json, Metadata, Patch
 from vectorkit.validation import short
 from vectorkit_pgvector.adopted.description import Adopted, AdoptedColumn, stored
@@ -197,7 +198,7 @@ def _check_value(column: AdoptedColumn | None, id: str, key: str, value: Json) -
 def _check_kept(adopted: Adopted, id: str, given: Metadata, now: Metadata) -> None:
     types = {column.name: column.type for column in adopted.columns}
     for key, value in given.items():
-        if now[key] != value:
+        if not same_json(now[key], value):  # with their types: 1 in a column of floats comes back as 1.0
             raise InvalidMetadataError(
                 f"metadata of record {short(id)}, key {short(key)}: the column, {types[key]}, keeps "
                 f"{short(now[key])} of {short(value)}; give a value that it keeps as it is"

@@ -1,8 +1,9 @@
 """What a collection takes on the disk of this server: its tables and their indexes."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from vectorkit.types import Storage
+from vectorkit_pgvector.adopted.inspection import count_unsound, unsound_rows
 from vectorkit_pgvector.collections import partitions as partitioning
 from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.sql import indexes as index_sql
@@ -11,6 +12,8 @@ from vectorkit_pgvector.sql.tables import Statement, Table
 from vectorkit_pgvector.sql.text import TextTables
 
 __all__ = ["measure"]
+
+_EXAMPLES: Final = 5
 
 
 def measure(session: Session, table: Table, tables: TextTables) -> Storage:
@@ -25,7 +28,19 @@ def measure(session: Session, table: Table, tables: TextTables) -> Storage:
     index = _bytes(session, indexes)
     whole = _bytes(session, [part.name for part in partitioning.parts(session, table)])
     text = _bytes(session, [tables.documents, tables.postings, tables.dead])
-    return Storage(records=whole - index, vector_index=index, text_index=text, index_state=_state(session, table))
+    left_out, examples = 0, ()
+    if table.adopted is not None:
+        given = table.name, table.facts, table.adopted, table.spec.metric
+        if left_out := count_unsound(session, *given):
+            examples = tuple(str(id) for id, _ in session.rows(unsound_rows(*given, limit=_EXAMPLES)))
+    return Storage(
+        records=whole - index,
+        vector_index=index,
+        text_index=text,
+        index_state=_state(session, table),
+        left_out=left_out,
+        left_out_ids=examples,
+    )
 
 
 def _bytes(session: Session, names: list[str]) -> int:

@@ -111,7 +111,7 @@ class Table:
     @property
     def rows(self) -> str:
         """Its records, with the columns of a table made here, as an item of `FROM` that is called `stored`."""
-        rows = self.name if self.adopted is None else self.adopted.rows(self.name, self.vector)
+        rows = self.name if self.adopted is None else self.adopted.rows(self.name, self.facts.schema, self.spec.metric)
         return f"{rows} AS stored"
 
     @property

@@ -60,6 +60,13 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         "no record has an embedding that can be read, so nothing tells its dimension",
         "name the field of the embeddings in the URL, ?embedding=NAME, or embed the documents with ingest",
     ),
+    "left-out": _Kind(
+        "2.8",
+        "lost",
+        "rows of the adopted table that cannot be records, and take no part: a zero or huge vector, metadata that is "
+        "not an object, an id of more than 512 characters",
+        "repair them in the table",
+    ),
     "malformed": _Kind(
         "2",
         "lost",

@@ -8,6 +8,7 @@ import numpy as np
 
 from vectorkit.errors import CollectionNotFoundError
 from vectorkit.indexes import HNSW
+from vectorkit.protocol import MeasuredBackend
 from vectorkit.transfer.copy.rejects import sound
 from vectorkit.transfer.lint.findings import Finding, Findings, LintReport
 from vectorkit.transfer.lint.values import KeyTypes, record_problems
@@ -79,6 +80,7 @@ def _linted(
     findings = Findings(content.name)
     chroma = content.foreign and isinstance(source, StoreSource)  # no other store has collections of others
     _check_collection(content, findings, chroma=chroma)
+    _check_left_out(source, content, findings)
     types, texts, count = KeyTypes(), _Texts(), 0
 
     def malformed(found: Malformed) -> None:
@@ -123,6 +125,15 @@ def _check_collection(content: Contents, findings: Findings, *, chroma: bool) ->
         findings.add("index-dimension", detail=_indexed(spec))
     if spec.index is not None and (not isinstance(spec.index, HNSW) or spec.index.quantization is not None):
         findings.add("index", detail=str(spec.index))
+
+
+def _check_left_out(source: Source, content: Contents, findings: Findings) -> None:
+    """Add the rows of an adopted table that are no records, which reading it does not show."""
+    if content.foreign or not isinstance(source, StoreSource) or not isinstance(source.backend, MeasuredBackend):
+        return
+    storage = source.backend.measure_storage(source.backend.open_collection(content.name))
+    if storage.left_out:
+        findings.add("left-out", storage.left_out_ids, count=storage.left_out)
 
 
 def _indexed(spec: CollectionSpec) -> str:
