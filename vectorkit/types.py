@@ -184,6 +184,7 @@ class ForeignCollection:
         count: How many records it has.
         identity: What tells it from another one of its name.
         remarks: What is not as this library would have made it, a sentence each.
+        has_uris: Whether its records have URIs, which are read as the metadata `uri`.
     """
 
     name: str
@@ -192,6 +193,7 @@ class ForeignCollection:
     count: int
     identity: str
     remarks: tuple[str, ...] = ()
+    has_uris: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,3 +235,30 @@ def test_what_others_made_is_no_target(client: Any, source: vk.VectorStore) -> N
         with pytest.raises(vk.CollectionMismatchError, match="not made by vectorkit"):
             vk.copy(other, source)
     assert client.get_collection("theirs", embedding_function=None).count() == 30
+
+
+def test_uris_are_kept_in_the_metadata(client: Any, source: vk.VectorStore, tmp_path: Path) -> None:
+    """As of images; where the key is taken, the record is put aside whole, and neither value is lost."""
+    made = client.create_collection("images", embedding_function=None)
+    made.add(
+        ids=["1", "2", "3"],
+        uris=["s3://b/cat.png", "s3://b/dog.png", "s3://b/cow.png"],
+        embeddings=[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]],
+        metadatas=[{"kind": "cat"}, {"uri": "s3://b/dog.png"}, {"uri": "mine"}],
+    )
+    made.add(ids=["0"], embeddings=[[1.0, 2.0]])
+    target, aside = vk.MemoryBackend(), tmp_path / "aside.jsonl"
+    with pytest.raises(vk.InvalidMetadataError, match="'chroma:uri'"):
+        vk.copy(source, target)
+    report = vk.copy(source, target, skip_bad=aside)
+    assert any("kept in the metadata, under the key 'uri'" in remark for remark in report.collections[0].remarks)
+    assert [(each.id, each.metadata) for each in target.get(target.open_collection("images"))] == [
+        ("0", {}),
+        ("1", {"kind": "cat", "uri": "s3://b/cat.png"}),
+        ("2", {"uri": "s3://b/dog.png"}),
+    ]
+    assert json.loads(aside.read_text())["metadata"] == {"uri": "mine", "chroma:uri": "s3://b/cow.png"}
+    assert {each.code for each in vk.lint(source).findings} >= {"uris", "key"}
+    check = vk.verify(source, target).collections[0]
+    assert any("URIs" in remark for remark in check.remarks)
+    assert check.differences == {"count": 1, "missing": 1}

@@ -31,6 +31,7 @@ class Contents:
             distance, an embedder whose identity is not stored).
         identity: What tells this very collection from another one of its name, also to another process; `""`: nothing
             but the name and where it is.
+        has_uris: Whether its records have URIs, which are read as the metadata `uri`.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Contents:
     foreign: bool = False
     remarks: tuple[str, ...] = ()
     identity: str = ""
+    has_uris: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,7 @@ class StoreSource:
                 foreign=True,
                 remarks=each.remarks,
                 identity=each.identity,
+                has_uris=each.has_uris,
             )
             for each in self.backend.foreign_collections()
         ]

@@ -23,7 +23,13 @@ __all__ = ["foreign_collections", "get", "scan"]
 _METRICS: Final[dict[str, Metric]] = {"l2": "l2", "cosine": "cosine", "ip": "ip"}
 _PART: Final = 250
 """Records of one read of a stream."""
-_EVERYTHING: Final = ["documents", "metadatas", "embeddings"]
+_EVERYTHING: Final = ["documents", "metadatas", "embeddings", "uris"]
+_URI: Final = "chroma:uri"
+"""The key under which Chroma itself keeps the URI of a multimodal record in its metadata; rule 2.5 forbids it."""
+_SAMPLE: Final = 1000
+"""Records that are looked at for URIs, to say that there are any; they are read with every record."""
+_OWN_URI: Final = "uri"
+"""The key under which it is read."""
 
 
 def foreign_collections(connection: Connection) -> list[ForeignCollection]:
@@ -78,6 +84,9 @@ def _described(raw: RawCollection) -> ForeignCollection:
         remarks.append(f"its texts were embedded by Chroma's embedding function {function.get('name')!r}")
     if space == "l2":
         remarks.append("Chroma's distances in it are squared l2, here they are l2: other numbers in the same order")
+    has_uris = any(uri is not None for uri in raw.get(limit=_SAMPLE, include=["uris"])["uris"])
+    if has_uris:
+        remarks.append(f"its records have URIs, which are kept in the metadata, under the key {_OWN_URI!r}")
     return ForeignCollection(
         name=raw.name,
         metric=_METRICS[space],
@@ -85,6 +94,7 @@ def _described(raw: RawCollection) -> ForeignCollection:
         count=raw.count(),
         identity=str(raw.id),
         remarks=tuple(remarks),
+        has_uris=has_uris,
     )
 
 
@@ -92,8 +102,13 @@ def _records(raw: RawCollection, ids: list[str]) -> list[Record]:
     """The records of those of the ids that are there, in that order."""
     result = raw.get(ids=ids, include=_EVERYTHING)
     found: dict[str, Record] = {}
-    columns = (result["ids"], result["documents"], result["metadatas"], result["embeddings"])
-    for id, document, metadata, vector in zip(*columns, strict=True):
+    columns = (result["ids"], result["documents"], result["metadatas"], result["embeddings"], result["uris"])
+    for id, document, metadata, vector, uri in zip(*columns, strict=True):
         embedding = None if vector is None else np.asarray(vector, dtype=np.float32)
-        found[id] = Record(id, document, embedding, dict(metadata or {}))
+        kept = dict(metadata or {})
+        if uri is not None:
+            # Where the key is taken, Chroma's own name stays, which no record may have: the record is not copied, but
+            # refused or put aside, and neither value is lost.
+            kept[_OWN_URI if kept.get(_OWN_URI, uri) == uri else _URI] = uri
+        found[id] = Record(id, document, embedding, kept)
     return [found[id] for id in ids if id in found]

@@ -50,6 +50,12 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         "which embedder made its vectors is not stored: {detail}",
         "give the same embedder when you open the copy, or searches by text mean nothing",
     ),
+    "uris": _Kind(
+        "2.5",
+        "changed",
+        "its records have URIs, which a copy keeps in the metadata, under the key 'uri'",
+        "read them there; a record that has another value under this key is refused: rename the key first",
+    ),
     "unfinished": _Kind("", "changed", "{detail}", "run that copy again, until it says that it is complete"),
     "empty": _Kind(
         "", "note", "it holds no record, so nothing tells its dimension", "create it anew where you need it"

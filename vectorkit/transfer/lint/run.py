@@ -119,6 +119,8 @@ def _check_collection(content: Contents, findings: Findings, *, chroma: bool) ->
         findings.add("distance", detail="squared l2 (here: l2, the root of that)")
     if chroma and spec.metric == "ip":
         findings.add("distance", detail="1 - a·b (here: -(a·b), which is less by 1)")
+    if content.has_uris:
+        findings.add("uris")
     if spec.dimension > MAX_DIMENSION:
         findings.add("dimension", detail=f"{spec.dimension:,}")
     elif spec.dimension > _INDEXED:
