@@ -35,7 +35,6 @@ from vectorkit_pgvector.adopted.inspection import Wanted
 from vectorkit_pgvector.collections import storage
 from vectorkit_pgvector.collections.catalog import Catalog
 from vectorkit_pgvector.collections.indexing import Indexing
-from vectorkit_pgvector.collections.partitions import MAX_PARTITIONS
 from vectorkit_pgvector.connections.sessions import Session, Sessions
 from vectorkit_pgvector.connections.sharing import shared
 from vectorkit_pgvector.connections.sources import (
@@ -55,6 +54,7 @@ from vectorkit_pgvector.search.answers import Request
 from vectorkit_pgvector.search.sizes import Sizes
 from vectorkit_pgvector.sql import indexes as index_sql
 from vectorkit_pgvector.sql import text as text_sql
+from vectorkit_pgvector.sql.partitions import MAX_PARTITIONS
 from vectorkit_pgvector.sql.tables import Table
 from vectorkit_pgvector.text import searching as text_search
 from vectorkit_pgvector.text import words

@@ -27,7 +27,7 @@ from vectorkit import (
 from vectorkit.filters import parse_document
 from vectorkit_pgvector import PgVectorBackend
 from vectorkit_pgvector.connections.sessions import Session
-from vectorkit_pgvector.sql import tables as record_sql
+from vectorkit_pgvector.sql import records as record_sql
 from vectorkit_pgvector.sql.tables import Statement
 from vectorkit_pgvector.text import words
 

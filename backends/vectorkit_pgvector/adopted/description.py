@@ -13,7 +13,8 @@ from vectorkit.types import Metric
 from vectorkit.validation import MAX_ID
 from vectorkit.vectors import MAX_NORM, MIN_COSINE_NORM
 from vectorkit_pgvector.adopted.types import KINDS
-from vectorkit_pgvector.sql.columns import Column, literal, quote
+from vectorkit_pgvector.sql.columns import Column
+from vectorkit_pgvector.sql.quoting import literal, quote
 
 __all__ = ["Adopted", "AdoptedColumn", "as_json", "from_json", "stored"]
 

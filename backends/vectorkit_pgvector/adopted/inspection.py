@@ -17,7 +17,7 @@ from vectorkit.vectors import MAX_NORM, MIN_COSINE_NORM
 from vectorkit_pgvector.adopted.description import Adopted, AdoptedColumn, stored
 from vectorkit_pgvector.adopted.types import KINDS
 from vectorkit_pgvector.connections.sessions import Session
-from vectorkit_pgvector.sql.columns import quote
+from vectorkit_pgvector.sql.quoting import quote
 from vectorkit_pgvector.sql.tables import Facts, Statement
 
 __all__ = ["Found", "Wanted", "count_unsound", "inspect", "unsound_rows"]
@@ -103,7 +103,7 @@ class _Column:
     @property
     def cast(self) -> str:
         """The type as a cast names it, whatever the search path is."""
-        return f"{quote(self.schema)}.{quote(self.bare)}" if self.is_enum else self.type
+        return quote(self.schema, self.bare) if self.is_enum else self.type
 
 
 def inspect(session: Session, facts: Facts, wanted: Wanted, metric: Metric) -> Found:
@@ -137,7 +137,7 @@ def inspect(session: Session, facts: Facts, wanted: Wanted, metric: Metric) -> F
         metadata=_metadata(wanted, columns),
         columns=tuple(_value(wanted, column, columns[column]) for column in wanted.columns),
     )
-    _check_rows(session, f"{quote(schema)}.{quote(name)}", facts, adopted, metric)
+    _check_rows(session, quote(schema, name), facts, adopted, metric)
     index = _index(session, oid, columns[wanted.embedding], metric, half=half)
     return Found(schema, name, dimension, adopted, index)
 

@@ -16,7 +16,7 @@ from vectorkit_pgvector.adopted.description import Adopted, AdoptedColumn, store
 from vectorkit_pgvector.adopted.types import KINDS
 from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.sql.codec import Binary, jsonb_array, load_metadata, text_array, vector_array
-from vectorkit_pgvector.sql.columns import literal, quote
+from vectorkit_pgvector.sql.quoting import literal, quote
 from vectorkit_pgvector.sql.tables import Statement, Table
 
 __all__ = ["insert", "update", "upsert"]

@@ -25,7 +25,8 @@ from vectorkit_pgvector.collections import partitions as partitioning
 from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.sql import indexes as index_sql
 from vectorkit_pgvector.sql import text as text_sql
-from vectorkit_pgvector.sql.tables import WHOLE, Facts, Layout, Statement, Table, create_table, quote, table_name
+from vectorkit_pgvector.sql.quoting import quote
+from vectorkit_pgvector.sql.tables import WHOLE, Facts, Layout, Statement, Table, create_table, table_name
 from vectorkit_pgvector.sql.text import TextTables
 from vectorkit_pgvector.text import words
 
@@ -228,7 +229,7 @@ class Catalog:
         )
         if not rows:
             raise CollectionExistsError(f"collection {spec.name!r} exists; open it with get_collection")
-        return self._info(spec, rows[0][0], None if found is None else f"{quote(found.schema)}.{quote(found.table)}")
+        return self._info(spec, rows[0][0], None if found is None else quote(found.schema, found.table))
 
     def open(self, session: Session, name: str) -> CollectionInfo:
         """See `VectorBackend.open_collection`."""
@@ -346,7 +347,7 @@ class Catalog:
         identity = None if embedder is None else _identity(json.loads(embedder))
         index, typed = read_index(vector_index), json.loads(columns)
         spec = CollectionSpec(name, metric, dimension, identity, index, text_index, language, typed)
-        return self._info(spec, generation, table and f"{quote(schema)}.{quote(table)}")
+        return self._info(spec, generation, table and quote(schema, table))
 
     def _info(self, spec: CollectionSpec, generation: int, adopted: str | None) -> CollectionInfo:
         info = CollectionInfo(spec, str(generation))

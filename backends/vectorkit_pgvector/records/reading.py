@@ -7,7 +7,7 @@ from typing import Any
 from vectorkit.filters import Filter
 from vectorkit.types import Record
 from vectorkit_pgvector.connections.sessions import Session
-from vectorkit_pgvector.sql import tables as record_sql
+from vectorkit_pgvector.sql import records as record_sql
 from vectorkit_pgvector.sql.codec import load_metadata, load_vector
 from vectorkit_pgvector.sql.tables import Table
 

@@ -18,9 +18,9 @@ from vectorkit.intake import spooled
 from vectorkit.types import Batch, Patch
 from vectorkit.validation import already_stored, not_stored
 from vectorkit_pgvector.adopted import writing as adopted_writing
-from vectorkit_pgvector.collections import partitions as partitioning
 from vectorkit_pgvector.connections.sessions import Session
-from vectorkit_pgvector.sql import tables as record_sql
+from vectorkit_pgvector.sql import partitions as partition_sql
+from vectorkit_pgvector.sql import records as record_sql
 from vectorkit_pgvector.sql.codec import copy_rows
 from vectorkit_pgvector.sql.tables import Table
 from vectorkit_pgvector.text.words import Words
@@ -108,7 +108,7 @@ def refused(session: Session, table: Table, ids: Sequence[str], detail: str) -> 
 def upsert(session: Session, table: Table, words: Words, batches: Input) -> None:
     """See `VectorBackend.upsert`."""
     if not table.layout.unique:
-        session.run(partitioning.lock(table))
+        session.run(partition_sql.lock(table))
     for batch in batches:
         for part in _parts(batch, table, _MESSAGE_BYTES):
             if table.adopted is not None:

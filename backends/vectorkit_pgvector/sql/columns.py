@@ -15,6 +15,7 @@ from typing import Any, Final
 from vectorkit.filters import Scalar
 from vectorkit.types import ColumnType
 from vectorkit_pgvector.sql.codec import dump_json, text_array
+from vectorkit_pgvector.sql.quoting import literal, quote
 
 __all__ = [
     "Column",
@@ -24,10 +25,8 @@ __all__ = [
     "compare",
     "date_text",
     "definition",
-    "literal",
     "number_text",
     "promoted",
-    "quote",
 ]
 
 _LARGEST: Final = 10**309
@@ -154,13 +153,3 @@ def _date_of(text: str) -> str:
     counted = f"make_date({year}, {month}, 1) + ({day} - 1)"
     form = "^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
     return f"CASE WHEN {text} ~ '{form}' THEN CASE WHEN date_part('month', {counted}) = {month} THEN {counted} END END"
-
-
-def literal(text: str) -> str:
-    """A string in SQL, whatever `standard_conforming_strings` is."""
-    return "E'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def quote(identifier: str) -> str:
-    """An identifier, quoted."""
-    return '"' + identifier.replace('"', '""') + '"'

@@ -12,10 +12,10 @@ from typing import Final, Literal, TypeAlias
 from vectorkit.errors import UnsupportedError
 from vectorkit.indexes import HNSW, Index, IVFFlat
 from vectorkit.ranking import EXACT_LIMIT
-from vectorkit.types import CollectionSpec, Metric
-from vectorkit_pgvector.collections import partitions as partitioning
-from vectorkit_pgvector.sql.columns import literal, quote
-from vectorkit_pgvector.sql.tables import Statement, Table
+from vectorkit.types import CollectionSpec
+from vectorkit_pgvector.sql import partitions as partition_sql
+from vectorkit_pgvector.sql.quoting import literal, quote
+from vectorkit_pgvector.sql.tables import OPERATORS, Statement, Table
 
 __all__ = [
     "Representation",
@@ -41,7 +41,6 @@ Representation: TypeAlias = Literal["full", "half", "binary"]
 
 _LARGEST: Final[dict[Representation, int]] = {"full": 2000, "half": 4000, "binary": 64_000}
 _TYPES: Final[dict[Representation, str]] = {"full": "vector", "half": "halfvec", "binary": "bit"}
-_OPERATORS: Final[dict[Metric, str]] = {"cosine": "<=>", "l2": "<->", "ip": "<#>"}
 _LARGEST_HALF: Final = 65_504
 """The largest 16-bit float (IEEE 754, binary16)."""
 
@@ -88,7 +87,7 @@ def distance(table: Table, value: str) -> str:
     held = representation(table.spec)
     if held is None or held == "full":
         return f"(embedding {table.operator} {value})"
-    operator = "<~>" if held == "binary" else _OPERATORS[table.spec.metric]
+    operator = "<~>" if held == "binary" else OPERATORS[table.spec.metric]
     column = "_vk_embedding" if _is_held(table) else _held(table, "embedding")
     return f"({column} OPERATOR({table.facts.schema}.{operator}) {_held(table, value)})"
 
@@ -203,7 +202,7 @@ def state(table: Table) -> Statement:
     usable = f"EXISTS (SELECT FROM {_INDEXES} WHERE indrelid = $1::regclass AND indisvalid{_ours(table)})"
     if table.layout.partitions:
         built = f"SELECT indrelid FROM {_INDEXES} WHERE indisvalid"
-        usable = f"NOT EXISTS ({partitioning.LOCAL} AND inhrelid NOT IN ({built}))"
+        usable = f"NOT EXISTS ({partition_sql.LOCAL} AND inhrelid NOT IN ({built}))"
     return Statement(
         f"SELECT {usable}, (SELECT count(*) >= {least} FROM (SELECT FROM {table.name} LIMIT {least}) AS first)",
         [table.name],
@@ -214,14 +213,16 @@ def existing(table: Table) -> Statement:
     """Vector indexes of the table: qualified and quoted name, and whether it can be used."""
     return Statement(
         f"SELECT format('%I.%I', nspname, relname), indisvalid FROM {_INDEXES} "
-        f"WHERE indrelid {partitioning.among(table)}{_ours(table)} ORDER BY 1",
+        f"WHERE indrelid {partition_sql.among(table)}{_ours(table)} ORDER BY 1",
         [table.name],
     )
 
 
 def lists(table: Table) -> Statement:
     """The number of lists of the table's IVFFlat index; of a partitioned table the most that a partition's has."""
-    built = f"SELECT reloptions FROM {_INDEXES} WHERE indrelid {partitioning.among(table)} AND indisvalid{_ours(table)}"
+    built = (
+        f"SELECT reloptions FROM {_INDEXES} WHERE indrelid {partition_sql.among(table)} AND indisvalid{_ours(table)}"
+    )
     return Statement(
         f"SELECT option_value::int FROM ({built}) AS built, "
         "pg_catalog.pg_options_to_table(reloptions) WHERE option_name = 'lists' ORDER BY 1 DESC",
@@ -234,7 +235,7 @@ def progress(table: Table) -> Statement:
     return Statement(
         "SELECT phase, CASE WHEN blocks_total > 0 THEN blocks_done ELSE tuples_done END, "
         "CASE WHEN blocks_total > 0 THEN blocks_total ELSE tuples_total END "
-        f"FROM pg_catalog.pg_stat_progress_create_index WHERE relid {partitioning.among(table)}",
+        f"FROM pg_catalog.pg_stat_progress_create_index WHERE relid {partition_sql.among(table)}",
         [table.name],
         prepare=False,
     )
@@ -246,8 +247,8 @@ def being_built(table: Table) -> Statement:
         "SELECT built.pid, coalesce(phase, 'unknown to this user'), "
         "round(100.0 * coalesce(blocks_done, 0) / greatest(blocks_total, 1))::int "
         "FROM pg_catalog.pg_stat_progress_create_index AS built JOIN pg_catalog.pg_locks USING (pid) "
-        f"WHERE relation {partitioning.among(table)} AND granted AND mode IN ('ShareLock', 'ShareUpdateExclusiveLock') "
-        "AND built.pid <> pg_backend_pid()",
+        f"WHERE relation {partition_sql.among(table)} AND granted "
+        "AND mode IN ('ShareLock', 'ShareUpdateExclusiveLock') AND built.pid <> pg_backend_pid()",
         [table.name],
         prepare=False,
     )

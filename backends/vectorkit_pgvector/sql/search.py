@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple
 from vectorkit.filters import Filter
 from vectorkit.ranking import EXACT_LIMIT, float32_error
 from vectorkit.types import FloatArray
-from vectorkit_pgvector.collections import partitions as partitioning
 from vectorkit_pgvector.sql import indexes as index_sql
+from vectorkit_pgvector.sql import partitions as partition_sql
 from vectorkit_pgvector.sql.codec import vector
 from vectorkit_pgvector.sql.filters import condition
 from vectorkit_pgvector.sql.tables import Statement, Table
@@ -145,7 +145,7 @@ def expected(table: Table, where: Filter | None) -> Statement:
 
 def size(table: Table) -> Statement:
     """How many rows PostgreSQL takes the table to have."""
-    rows = f"SELECT sum(reltuples)::bigint FROM pg_catalog.pg_class WHERE oid {partitioning.among(table)}"
+    rows = f"SELECT sum(reltuples)::bigint FROM pg_catalog.pg_class WHERE oid {partition_sql.among(table)}"
     return Statement(rows, [table.name])
 
 

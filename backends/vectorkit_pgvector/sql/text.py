@@ -17,7 +17,8 @@ from vectorkit.filters import Filter
 from vectorkit.ranking import EXACT_LIMIT
 from vectorkit_pgvector.sql.codec import text_array
 from vectorkit_pgvector.sql.filters import condition
-from vectorkit_pgvector.sql.tables import Statement, Table, quote
+from vectorkit_pgvector.sql.quoting import quote
+from vectorkit_pgvector.sql.tables import Statement, Table
 
 __all__ = [
     "TextTables",
@@ -62,7 +63,7 @@ class TextTables:
     @classmethod
     def of(cls, schema: str, generation: str) -> "TextTables":
         """Those of the collection of this generation; no collection's own table is called so: they begin with `vk_`."""
-        names = (f"{quote(schema)}.{quote(f'vkt_{kind}_{generation}')}" for kind in ("documents", "postings", "dead"))
+        names = (quote(schema, f"vkt_{kind}_{generation}") for kind in ("documents", "postings", "dead"))
         return cls(*names)
 
 
