@@ -51,7 +51,7 @@ from vectorkit_pgvector.records import reading, writing
 from vectorkit_pgvector.search import explain as explaining
 from vectorkit_pgvector.search import vectors as vector_search
 from vectorkit_pgvector.search.answers import Request
-from vectorkit_pgvector.search.sizes import Sizes
+from vectorkit_pgvector.search.plan_cache import PlanCache
 from vectorkit_pgvector.sql import indexes as index_sql
 from vectorkit_pgvector.sql import text as text_sql
 from vectorkit_pgvector.sql.partitions import MAX_PARTITIONS
@@ -105,7 +105,7 @@ class PgVectorBackend:
         self._source, self._shown = _source(url, pool, connection, pooler)
         self._sessions = Sessions(self._source)
         self._catalog = Catalog(schema, check_between(partitions, 1, MAX_PARTITIONS, "partitions"))
-        self._sizes: Sizes[vector_search.Way] = Sizes()
+        self._sizes: PlanCache[vector_search.SearchPlan] = PlanCache()
         self._indexing = Indexing(self._sessions, self._catalog)
 
     @classmethod

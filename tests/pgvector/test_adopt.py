@@ -39,7 +39,7 @@ from vectorkit import (
 )
 from vectorkit.embedders import HashEmbedder
 from vectorkit_pgvector import PgVectorBackend
-from vectorkit_pgvector.search import sizes
+from vectorkit_pgvector.search import plan_cache
 
 Connection = psycopg.Connection[Any]
 
@@ -990,7 +990,7 @@ def test_collections_of_one_table_do_not_know_of_each_others_size(
     application: Connection, backend: PgVectorBackend, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """6.7 Which rows are records, and what a filter means, is each collection's own."""
-    monkeypatch.setattr(sizes, "_LASTS", 60.0)
+    monkeypatch.setattr(plan_cache, "_LASTS", 60.0)
     application.execute(
         "CREATE TABLE both_of (id int PRIMARY KEY, a vector(2), b vector(2), kind int);"
         "INSERT INTO both_of SELECT n, ARRAY[n, 1]::vector, CASE WHEN n <= 100 THEN ARRAY[n, 1]::vector END, 1 "

@@ -17,14 +17,14 @@ from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.sql import indexes as index_sql
 from vectorkit_pgvector.sql import search as search_sql
 from vectorkit_pgvector.sql.codec import load_metadata, load_vector, load_vectors
-from vectorkit_pgvector.sql.search import Found, Scored
+from vectorkit_pgvector.sql.search import ComparedRow, ScoredRow
 from vectorkit_pgvector.sql.tables import Table
 
 __all__ = [
+    "IndexExhausted",
     "Request",
     "Row",
-    "Tied",
-    "TooFew",
+    "TieAtCutoff",
     "candidates",
     "compared",
     "indexed",
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 Row: TypeAlias = tuple[Any, ...]
-"""What a `Found` or a `Scored` is made of."""
+"""What a `ComparedRow` or a `ScoredRow` is made of."""
 
 # With these, recall@10 on embeddings of real text is 0.99 or more, also for queries unlike anything stored, and for
 # filters that exclude a query's whole neighbourhood: tests/pgvector/test_recall.py.
@@ -49,7 +49,7 @@ _MORE_SIGNS: Final = (40, 800, 4000)
 _MARGIN: Final = 4
 """Rows fetched beyond k, so that the rounding of the server's distances seldom calls for a second look."""
 _CHUNK: Final = 1000
-_DISTANCE_AND_ID: Final = itemgetter(Scored._fields.index("distance"), Scored._fields.index("id"))
+_DISTANCE_AND_ID: Final = itemgetter(ScoredRow._fields.index("distance"), ScoredRow._fields.index("id"))
 
 
 class Request(NamedTuple):
@@ -72,7 +72,7 @@ class Request(NamedTuple):
 
 class _Placed(NamedTuple):
     place: Ranked
-    row: Found
+    row: ComparedRow
 
 
 def limit(k: int) -> int:
@@ -106,22 +106,22 @@ def candidates(table: Table, request: Request) -> int:
     return request.k + min(max(times * request.k, least), most)
 
 
-class TooFew(NamedTuple):
+class IndexExhausted(NamedTuple):
     """The index reaches too few records (6.1): all must be compared."""
 
 
-class Tied(NamedTuple):
+class TieAtCutoff(NamedTuple):
     """Rows that were not fetched may be as near as the last one: those up to a key must be looked at too."""
 
-    rows: list[Found]
+    rows: list[ComparedRow]
     largest: float
 
 
-def indexed(table: Table, request: Request, rows: list[Row]) -> Ranking | TooFew:
+def indexed(table: Table, request: Request, rows: list[Row]) -> Ranking | IndexExhausted:
     """The answer from what the index gave, if that is enough."""
-    if rows and (Scored._make(rows[0]).total or len(rows)) == candidates(table, request):
+    if rows and (ScoredRow._make(rows[0]).total or len(rows)) == candidates(table, request):
         return scored(table, rows)
-    return TooFew()
+    return IndexExhausted()
 
 
 def scored(table: Table, rows: list[Row]) -> Ranking:
@@ -141,29 +141,29 @@ def scored(table: Table, rows: list[Row]) -> Ranking:
     return Ranking(hits, exact=False)
 
 
-def compared(table: Table, request: Request, rows: list[Row]) -> Ranking | Tied:
+def compared(table: Table, request: Request, rows: list[Row]) -> Ranking | TieAtCutoff:
     """The answer from the first rows by what the server computed, if that tells them from the others."""
-    found = [Found._make(row) for row in rows]
+    found = [ComparedRow._make(row) for row in rows]
     best = _nearest(table, request, found)
     if len(found) == limit(request.k):
         largest = search_sql.largest_key(table, request.query, best[-1].place.distance)
         if max(row.key for row in found) <= largest:
-            return Tied(found, largest)
+            return TieAtCutoff(found, largest)
     return _ranking(best, request)
 
 
-def resolved(session: Session, table: Table, request: Request, tied: Tied) -> Ranking:
+def resolved(session: Session, table: Table, request: Request, tied: TieAtCutoff) -> Ranking:
     """The answer where some are tied: from all rows with a key up to the largest one, in bounded memory."""
     statement = search_sql.within(table, request.query, request.where, request.k, tied.largest)
     best = tied.rows
     with closing(session.stream(statement)) as stream:
-        while chunk := [Found._make(row) for row in islice(stream, _CHUNK)]:
+        while chunk := [ComparedRow._make(row) for row in islice(stream, _CHUNK)]:
             known = {row.id: row for row in chain(best, chunk)}
             best = [placed.row for placed in _nearest(table, request, list(known.values()))]
     return _ranking(_nearest(table, request, best), request)
 
 
-def _nearest(table: Table, request: Request, rows: list[Found]) -> list[_Placed]:
+def _nearest(table: Table, request: Request, rows: list[ComparedRow]) -> list[_Placed]:
     vectors = load_vectors([row.embedding for row in rows], table.spec.dimension)
     places = rank(table.spec.metric, request.query, [row.id for row in rows], vectors, request.k)
     return [_Placed(place, rows[place.row]) for place in places]

@@ -8,7 +8,7 @@ from vectorkit.types import Explanation
 from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.search import vectors as vector_search
 from vectorkit_pgvector.search.answers import Request
-from vectorkit_pgvector.search.sizes import Sizes
+from vectorkit_pgvector.search.plan_cache import PlanCache
 from vectorkit_pgvector.sql import indexes as index_sql
 from vectorkit_pgvector.sql.tables import Statement, Table
 
@@ -78,7 +78,7 @@ class _ExplainingSession(Session):
 def explain(session: Session, table: Table, request: Request, settings: Mapping[str, str]) -> Explanation:
     """See `IndexedBackend.explain`; under the settings given."""
     explaining = _ExplainingSession(session, table)
-    (ranking,) = vector_search.search(explaining, table, [request], Sizes())
+    (ranking,) = vector_search.search(explaining, table, [request], PlanCache())
     steps = [step for plan in explaining.plans for step in _steps(plan["Plan"], 0)]
     built = dict(session.rows(index_sql.existing(table)))
     names = {name.rpartition(".")[2].strip('"') for name in built}

@@ -10,16 +10,16 @@ from vectorkit.ranking import EXACT_LIMIT
 from vectorkit.types import Ranking
 from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.search import answers
-from vectorkit_pgvector.search.answers import Request, Row, Tied, TooFew
-from vectorkit_pgvector.search.sizes import Sizes, key_of
+from vectorkit_pgvector.search.answers import IndexExhausted, Request, Row, TieAtCutoff
+from vectorkit_pgvector.search.plan_cache import PlanCache, plan_key
 from vectorkit_pgvector.sql import indexes as index_sql
 from vectorkit_pgvector.sql import search as search_sql
-from vectorkit_pgvector.sql.search import Found, Scored
+from vectorkit_pgvector.sql.search import ComparedRow, ScoredRow
 from vectorkit_pgvector.sql.tables import Table
 
-__all__ = ["Way", "index_settings", "search"]
+__all__ = ["SearchPlan", "index_settings", "search"]
 
-Way: TypeAlias = Callable[[Session, Table, Sequence[Request]], list[Ranking]]
+SearchPlan: TypeAlias = Callable[[Session, Table, Sequence[Request]], list[Ranking]]
 """A way to find the answers."""
 
 _PRICE: Final = 10
@@ -57,14 +57,14 @@ def default_probes(lists: int) -> int:
     return min(lists, math.ceil(4 * math.sqrt(lists)))
 
 
-def search(session: Session, table: Table, requests: Sequence[Request], sizes: Sizes[Way]) -> list[Ranking]:
+def search(session: Session, table: Table, requests: Sequence[Request], plans: PlanCache[SearchPlan]) -> list[Ranking]:
     """See `VectorBackend.search`; under `index_settings` if the index may serve.
 
     Args:
         session: Where to search.
         table: What to search.
         requests: What for; they differ in the query alone. They are sent together, as many as their rows fit memory.
-        sizes: What is known of the number of rows that match.
+        plans: What is known of the number of rows that match.
     """
     _, k, where, exact, _ = requests[0]
     if exact is True or not index_sql.serves(table):
@@ -72,7 +72,7 @@ def search(session: Session, table: Table, requests: Sequence[Request], sizes: S
     elif exact is False and where is None:
         find = _by_index
     else:
-        find = partial(_unfiltered if where is None else _filtered, sizes=sizes)
+        find = partial(_unfiltered if where is None else _filtered, plans=plans)
     size = max(1, _ROWS_AT_ONCE // answers.limit(k))
     parts = (requests[start : start + size] for start in range(0, len(requests), size))
     return [ranking for part in parts for ranking in find(session, table, part)]
@@ -97,11 +97,13 @@ def _by_index(session: Session, table: Table, requests: Sequence[Request]) -> li
     return _finished(session, table, requests, taken)
 
 
-def _among_nearest(session: Session, table: Table, requests: Sequence[Request], *, otherwise: Way) -> list[Ranking]:
+def _among_nearest(
+    session: Session, table: Table, requests: Sequence[Request], *, otherwise: SearchPlan
+) -> list[Ranking]:
     """Ask the index for the nearest rows, whatever they hold; if too few of them match, find those in another way."""
 
     def take(at: int, rows: list[Row]) -> Ranking | None:
-        if not rows or Scored._make(rows[0]).total < answers.wanted(table, requests[at]):
+        if not rows or ScoredRow._make(rows[0]).total < answers.wanted(table, requests[at]):
             return None
         return answers.scored(table, rows)
 
@@ -114,20 +116,22 @@ def _among_nearest(session: Session, table: Table, requests: Sequence[Request], 
     return _completed(session, table, requests, session.each(statements, take), otherwise)
 
 
-def _unfiltered(session: Session, table: Table, requests: Sequence[Request], *, sizes: Sizes[Way]) -> list[Ranking]:
+def _unfiltered(
+    session: Session, table: Table, requests: Sequence[Request], *, plans: PlanCache[SearchPlan]
+) -> list[Ranking]:
     """Compare with all rows if they are few enough, else ask the index; mostly it is known which."""
     known = not session.joins  # what the caller's transaction sees may be rolled back
-    key = key_of(table, None, requests[0].k, None)
-    if known and sizes.way(key):
+    key = plan_key(table, None, requests[0].k, None)
+    if known and plans.get(key):
         return _by_index(session, table, requests)
-    changes = sizes.changes
+    changes = plans.changes
 
-    def take(at: int, rows: list[Row]) -> Ranking | TooFew | Tied:
-        few, rows = _told(rows)
+    def take(at: int, rows: list[Row]) -> Ranking | IndexExhausted | TieAtCutoff:
+        few, rows = _split_by_id(rows)
         if few:
             return answers.compared(table, requests[at], rows)
         if known:
-            sizes.note(key, _by_index, changes)
+            plans.note(key, _by_index, changes)
         return answers.indexed(table, requests[at], rows)
 
     statements = [
@@ -144,23 +148,25 @@ def _unfiltered(session: Session, table: Table, requests: Sequence[Request], *, 
     return _finished(session, table, requests, session.each(statements, take))
 
 
-def _filtered(session: Session, table: Table, requests: Sequence[Request], *, sizes: Sizes[Way]) -> list[Ranking]:
+def _filtered(
+    session: Session, table: Table, requests: Sequence[Request], *, plans: PlanCache[SearchPlan]
+) -> list[Ranking]:
     """Compare with the rows that match if they are few enough, else find the answers in the quickest way."""
     known = not session.joins  # what the caller's transaction sees may be rolled back
-    key = key_of(table, requests[0].where, requests[0].k, requests[0].exact)
-    if known and (way := sizes.way(key)):
-        return way(session, table, requests)
-    changes = sizes.changes
+    key = plan_key(table, requests[0].where, requests[0].k, requests[0].exact)
+    if known and (plan := plans.get(key)):
+        return plan(session, table, requests)
+    changes = plans.changes
 
-    def take(at: int, rows: list[Row]) -> Ranking | TooFew | Tied | None:
-        few = not rows or Found._make(rows[0]).total <= EXACT_LIMIT
+    def take(at: int, rows: list[Row]) -> Ranking | IndexExhausted | TieAtCutoff | None:
+        few = not rows or ComparedRow._make(rows[0]).total <= EXACT_LIMIT
         return answers.compared(table, requests[at], rows) if few else None
 
     def otherwise(session: Session, table: Table, some: Sequence[Request]) -> list[Ranking]:
-        way = _quickest(session, table, some[0])
+        plan = _quickest(session, table, some[0])
         if known:
-            sizes.note(key, way, changes)
-        return way(session, table, some)
+            plans.note(key, plan, changes)
+        return plan(session, table, some)
 
     if requests[0].exact is False:
         return otherwise(session, table, requests)
@@ -168,7 +174,7 @@ def _filtered(session: Session, table: Table, requests: Sequence[Request], *, si
     return _completed(session, table, requests, session.each(statements, take), otherwise)
 
 
-def _quickest(session: Session, table: Table, request: Request) -> Way:
+def _quickest(session: Session, table: Table, request: Request) -> SearchPlan:
     """How to find the nearest of many rows that match, by how many of them PostgreSQL expects.
 
     Where an index of the metadata finds the m of n rows that match, comparing them takes m times as long as one row
@@ -184,27 +190,27 @@ def _quickest(session: Session, table: Table, request: Request) -> Way:
     served = all(part["Node Type"] in {"Bitmap Heap Scan", "Index Scan", "Index Only Scan"} for part in parts)
     matching = max(1 if request.exact is False else EXACT_LIMIT, int(node["Plan Rows"]))
     share = matching / max(total, matching)
-    way, price = _by_index, _PRICE * answers.candidates(table, request) / share
+    plan, price = _by_index, _PRICE * answers.candidates(table, request) / share
     if served and matching <= price:
-        way, price = _exactly, matching
+        plan, price = _exactly, matching
     if table.layout.partitions:  # what is among the nearest could not be found again by where it is
-        return way
+        return plan
     looked_at = answers.looked_at(request.k)
     enough = looked_at * share / answers.wanted(table, request)
     if enough >= 1 and price > _PRICE * looked_at * (1 if enough >= _SURELY else _UNSURE):
-        return partial(_among_nearest, otherwise=way)
-    return way
+        return partial(_among_nearest, otherwise=plan)
+    return plan
 
 
 def _finished(
-    session: Session, table: Table, requests: Sequence[Request], taken: Sequence[Ranking | TooFew | Tied]
+    session: Session, table: Table, requests: Sequence[Request], taken: Sequence[Ranking | IndexExhausted | TieAtCutoff]
 ) -> list[Ranking]:
     """The answers, with what it takes further statements to find."""
     rankings: list[Ranking] = []
     for request, each in zip(requests, taken, strict=True):
-        if isinstance(each, TooFew):
+        if isinstance(each, IndexExhausted):
             rankings += _exactly(session, table, [request])
-        elif isinstance(each, Tied):
+        elif isinstance(each, TieAtCutoff):
             rankings.append(answers.resolved(session, table, request, each))
         else:
             rankings.append(each)
@@ -215,8 +221,8 @@ def _completed(
     session: Session,
     table: Table,
     requests: Sequence[Request],
-    taken: Sequence[Ranking | TooFew | Tied | None],
-    otherwise: Way,
+    taken: Sequence[Ranking | IndexExhausted | TieAtCutoff | None],
+    otherwise: SearchPlan,
 ) -> list[Ranking]:
     """The answers, those that are still lacking found in another way."""
     lacking = [at for at, each in enumerate(taken) if each is None]
@@ -224,6 +230,6 @@ def _completed(
     return _finished(session, table, requests, [next(found) if each is None else each for each in taken])
 
 
-def _told(rows: list[Row]) -> tuple[bool, list[Row]]:
+def _split_by_id(rows: list[Row]) -> tuple[bool, list[Row]]:
     """Whether few rows match, as the row without an id says, and the others."""
     return any(few for id, *_, few in rows if not id), [row for row in rows if row[0]]

@@ -23,8 +23,8 @@ from vectorkit_pgvector.sql.filters import condition
 from vectorkit_pgvector.sql.tables import Statement, Table
 
 __all__ = [
-    "Found",
-    "Scored",
+    "ComparedRow",
+    "ScoredRow",
     "among_nearest",
     "exact",
     "exact_if_few",
@@ -42,7 +42,7 @@ _SMALLEST: Final = 2.0**-126
 """The smallest float32 that has all its digits: products and squares below it lose theirs."""
 
 
-class Found(NamedTuple):
+class ComparedRow(NamedTuple):
     """A row that was compared with others by what the server computed.
 
     Attributes:
@@ -62,7 +62,7 @@ class Found(NamedTuple):
     total: int
 
 
-class Scored(NamedTuple):
+class ScoredRow(NamedTuple):
     """A row that the index gave, and the server scored.
 
     Attributes:

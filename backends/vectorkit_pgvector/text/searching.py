@@ -13,7 +13,7 @@ from vectorkit.types import Candidate, Hit
 from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.search import vectors as vector_search
 from vectorkit_pgvector.search.answers import Request
-from vectorkit_pgvector.search.sizes import Sizes
+from vectorkit_pgvector.search.plan_cache import PlanCache
 from vectorkit_pgvector.sql import text as text_sql
 from vectorkit_pgvector.sql.codec import load_metadata, load_vector, load_vectors
 from vectorkit_pgvector.sql.tables import Statement, Table
@@ -53,7 +53,7 @@ def search_hybrid(
     tables: TextTables,
     requests: Sequence[Request],
     queries: Sequence[Sequence[str]],
-    sizes: Sizes[vector_search.Way],
+    plans: PlanCache[vector_search.SearchPlan],
 ) -> list[list[Candidate]]:
     """See `TextSearchBackend.search_hybrid`; most often one statement a query.
 
@@ -63,12 +63,12 @@ def search_hybrid(
         tables: The text index.
         requests: The vectors' sides, of `fetch_k` each.
         queries: The words of each.
-        sizes: See `vector_search.search`.
+        plans: See `vector_search.search`.
     """
     found: list[list[Candidate]] = []
     for request, words in zip(requests, queries, strict=True):
         both = _BothSides(session, partial(text_sql.hybrid, table, tables, words, request.k, request.where))
-        (ranking,) = vector_search.search(both, table, [request._replace(include_embeddings=True)], sizes)
+        (ranking,) = vector_search.search(both, table, [request._replace(include_embeddings=True)], plans)
         hits = _scored_alike(table, request, ranking.hits)
         if unknown := [hit.id for hit in hits if hit.id not in both.scores]:  # it took further statements
             both.scores |= dict.fromkeys(unknown, 0.0)

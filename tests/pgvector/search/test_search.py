@@ -14,7 +14,7 @@ from vectorkit import Collection, Hit, IVFFlat, MemoryBackend, Metric, VectorSto
 from vectorkit.ranking import measure, score_of
 from vectorkit.types import FloatArray
 from vectorkit_pgvector import PgVectorBackend
-from vectorkit_pgvector.search import sizes
+from vectorkit_pgvector.search import plan_cache
 from vectorkit_pgvector.search.vectors import index_settings
 from vectorkit_pgvector.sql import search as search_sql
 from vectorkit_pgvector.sql.codec import Binary, BinaryDumper
@@ -224,7 +224,7 @@ def test_a_table_that_was_large_a_moment_ago_is_seen_to_be_small(
         return found.exact
 
     with monkeypatch.context() as patch:
-        patch.setattr(sizes, "_LASTS", 60.0)
+        patch.setattr(plan_cache, "_LASTS", 60.0)
         assert [exact(), exact()] == [False, False]
         docs.delete(ids[:150])
         assert not exact()
@@ -242,7 +242,7 @@ def test_a_filter_that_matched_many_records_a_moment_ago_is_seen_to_match_few(
     store: VectorStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """6.7 At once after changes by this store; a filter is told from one that Python takes for equal."""
-    monkeypatch.setattr(sizes, "_LASTS", 60.0)
+    monkeypatch.setattr(plan_cache, "_LASTS", 60.0)
     docs = store.create_collection("docs", dimension=8)
     vectors = clustered(2310, 8, seed=13)
     ids = [f"{number:04}" for number in range(2310)]

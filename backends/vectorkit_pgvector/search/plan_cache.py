@@ -12,9 +12,9 @@ from typing import Final, Generic, TypeAlias, TypeVar
 from vectorkit.filters import Filter
 from vectorkit_pgvector.sql.tables import Table
 
-__all__ = ["Key", "Sizes", "key_of"]
+__all__ = ["Key", "PlanCache", "plan_key"]
 
-Way = TypeVar("Way")
+Plan = TypeVar("Plan")
 
 Key: TypeAlias = tuple[str, int, bool | None, int]
 
@@ -22,7 +22,7 @@ _LASTS: Final = 0.1  # seconds
 _MOST: Final = 1000
 
 
-def key_of(table: Table, where: Filter | None, k: int, exact: bool | None) -> Key:
+def plan_key(table: Table, where: Filter | None, k: int, exact: bool | None) -> Key:
     """What tells searches apart: of a filter the hash of its text, in which `1` and `True` differ.
 
     One table of the application's may be several collections, with other records and keys in each.
@@ -31,12 +31,12 @@ def key_of(table: Table, where: Filter | None, k: int, exact: bool | None) -> Ke
     return table.name, k, exact, 0 if plain else hash(repr((where, table.adopted)))
 
 
-class Sizes(Generic[Way]):
-    """What was seen, with the way in which the search was then done; may be used from many threads."""
+class PlanCache(Generic[Plan]):
+    """What was seen, with the plan by which the search was then done; may be used from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._noted: dict[Key, tuple[float, Way]] = {}
+        self._noted: dict[Key, tuple[float, Plan]] = {}
         self._changes = 0
 
     @property
@@ -44,18 +44,18 @@ class Sizes(Generic[Way]):
         """How often rows were deleted or changed so far: what is looked at after this was read may be noted with it."""
         return self._changes
 
-    def way(self, key: Key) -> Way | None:
-        """The way of a search that concerned many rows a moment ago; None: it must be looked at."""
-        until, way = self._noted.get(key, (0.0, None))
-        return way if until > time.monotonic() else None
+    def get(self, key: Key) -> Plan | None:
+        """The plan of a search that concerned many rows a moment ago; None: it must be looked at."""
+        until, plan = self._noted.get(key, (0.0, None))
+        return plan if until > time.monotonic() else None
 
-    def note(self, key: Key, way: Way, changes: int) -> None:
+    def note(self, key: Key, plan: Plan, changes: int) -> None:
         """Note that a search concerns many rows, unless some were deleted or changed since `changes` was read."""
         with self._lock:
             if changes == self._changes:
                 if len(self._noted) >= _MOST:
                     self._noted.clear()
-                self._noted[key] = time.monotonic() + _LASTS, way
+                self._noted[key] = time.monotonic() + _LASTS, plan
 
     def changed(self) -> None:
         """Forget everything: rows were deleted or changed."""
