@@ -140,8 +140,10 @@ class MirrorBackend(Mirroring):
                 f"{self.name}: not both have text search, so no text index can be made; create it without"
             )
         with self._writing() as write:
+            self._prepared = False  # should an interrupt come before the journal has it, the next use looks for it
             info = write.view.first.create_collection(spec)
             write.made(info)
+            self._prepared = True
             return write.view.handed(info)
 
     def open_collection(self, name: str) -> CollectionInfo:

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,9 @@ _TURN: Final = " after promotion "
 
 _PATIENCE: Final = 5.0
 """Seconds that `close` waits for the secondary."""
+
+_LOOK: Final = 0.1
+"""Seconds between two looks at the writes that a promotion waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,9 @@ class Mirroring:
         self._view = View(Sides(primary, secondary))
         self._follower = Follower(self._journal, self._sampler, self._view.sides)
         self._preparing = threading.Lock()
-        self._prepared = self._closed = self._promoting = False
-        self._writes = 0
+        self._prepared = self._closed = False
+        self._promoting: object = None  # who is
+        self._writes: weakref.WeakSet[Write] = weakref.WeakSet()  # under way
         self._process = os.getpid()
 
     @property
@@ -160,9 +165,7 @@ class Mirroring:
         next mirror with this journal.
         """
         with self._preparing:
-            if self._closed:
-                return
-            self._closed = True
+            self._closed = True  # again: what an interrupted call has left open is closed
         if self._process != os.getpid():
             return  # connections, thread and lock are the parent's
         with ExitStack() as closing:
@@ -196,6 +199,7 @@ class Mirroring:
                 )
             self._journal.swap()
         self._journal.name_sides(repr(self.primary), repr(self.secondary))
+        self._follower.sides = self._view.sides
         looked = Write(self._view, self._journal)
         looked.made(*infos)
         self._journal.finish(looked)
@@ -214,16 +218,23 @@ class Mirroring:
     def _writing(self) -> Generator[Write]:
         """The time of a write; it waits while the stores are exchanged."""
         self._ready()
-        with self._journal.changed:
-            while self._promoting:
+        with self._journal.lock:
+            while self._promoting is not None:
                 self._journal.changed.wait()
-            self._writes += 1
-        write = Write(self._view, self._journal)
+            write = Write(self._view, self._journal)
+            self._writes.add(write)
         try:
-            yield write
+            try:
+                yield write
+            finally:
+                self._over(write)
         finally:
-            with self._journal.changed:
-                self._writes -= 1
+            self._over(write)  # again, as an interrupt may have come before the first
+
+    def _over(self, write: Write) -> None:
+        """Note that a write is over; again: nothing."""
+        with self._journal.lock:
+            self._writes.discard(write)
             self._journal.finish(write)
 
     def _asked(
@@ -248,23 +259,39 @@ class Mirroring:
         """Exchange the stores; see `MirrorBackend.promote`."""
         self._ready()
         deadline = time.monotonic() + timeout
-        with self._journal.changed:
-            if self._promoting:
-                raise BackendError("another thread is promoting the secondary; wait for it")
-            self._promoting = True
+        me = object()
         try:
-            with self._journal.changed:
-                while self._writes:
-                    if not self._journal.changed.wait(deadline - time.monotonic()):
-                        raise BackendTimeoutError(f"a write was under way for more than {timeout:g} s; promote later")
-            self._prepare()  # collections that others made in the primary
-            self._follower.flush(max(0.0, deadline - time.monotonic()), samples=False)
-            turned = self._view.turned(self._journal)
-            self._journal.swap()
-            self._view = turned
-            self._follower.sides = turned.sides
-            self._sampler.reset()
+            try:
+                with self._journal.lock:
+                    if self._promoting is not None:
+                        raise BackendError("another thread is promoting the secondary; wait for it")
+                    self._promoting = me
+                self._exchange(deadline, timeout)
+            finally:
+                self._promoted(me)
         finally:
-            with self._journal.changed:
-                self._promoting = False
-                self._journal.changed.notify_all()
+            self._promoted(me)  # again, as an interrupt may have come before the first
+
+    def _exchange(self, deadline: float, timeout: float) -> None:
+        with self._journal.lock:
+            while self._writes:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise BackendTimeoutError(f"a write was under way for more than {timeout:g} s; promote later")
+                self._journal.changed.wait(min(left, _LOOK))  # one that was interrupted may end without saying so
+        self._prepare()  # collections that others made in the primary
+        self._follower.flush(max(0.0, deadline - time.monotonic()), samples=False)
+        turned = self._view.turned(self._journal)
+        self._prepared = False  # should an interrupt come before journal and stores agree, the next use sees to that
+        self._journal.swap()
+        self._view = turned
+        self._follower.sides = turned.sides
+        self._sampler.reset()
+        self._prepared = True
+
+    def _promoted(self, me: object) -> None:
+        """Let writes go on, if they wait for this promotion; again: nothing."""
+        with self._journal.lock:
+            if self._promoting is me:
+                self._promoting = None
+            self._journal.changed.notify_all()

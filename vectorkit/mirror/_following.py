@@ -35,8 +35,9 @@ class Follower:
 
     def start(self) -> None:
         """Start the thread, if it is not running."""
-        with self._journal.changed:
-            if self._thread is None and not self._stopping:
+        with self._journal.lock:
+            begun = self._thread is not None and self._thread.is_alive()  # not so if an interrupt came between the two
+            if not begun and not self._stopping:
                 self._thread = threading.Thread(target=self._run, name="vectorkit-mirror", daemon=True)
                 self._thread.start()
 
@@ -51,7 +52,7 @@ class Follower:
             BackendTimeoutError: It has not, in that time; says how much is left, and what went wrong last.
         """
         deadline = time.monotonic() + timeout
-        with self._journal.changed:
+        with self._journal.lock:
             self._resting.clear()  # try again now
             self._journal.changed.notify_all()
             while self._journal.depth or (samples and self._sampler.busy):
@@ -66,21 +67,20 @@ class Follower:
 
     def stop(self, patience: float) -> None:
         """End the thread, after what it is doing; before, let it go on for a while unless the second store fails."""
+        if self._thread is None or not self._thread.is_alive():
+            return
         deadline = time.monotonic() + patience
-        with self._journal.changed:
-            while (
-                self._thread is not None and self._journal.depth and not self._resting and time.monotonic() < deadline
-            ):
+        with self._journal.lock:
+            while self._journal.depth and not self._resting and time.monotonic() < deadline:
                 self._journal.changed.wait(0.1)
             self._stopping = True
             self._journal.changed.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.join()
 
     def _run(self) -> None:
         while True:
-            with self._journal.changed:
-                if self._stopping:
+            with self._journal.lock:
+                if self._stopping or self._thread is not threading.current_thread():
                     return
                 work, wait = self._next()
                 if not work and not self._sampler.busy:
@@ -114,13 +114,13 @@ class Follower:
             self._sampler.failed(f"collection {name!r}", error)
             self._rest(name)
         else:
-            with self._journal.changed:
+            with self._journal.lock:
                 self._resting.pop(name, None)
                 if not self._journal.depth:
                     self._sampler.last_error = None
 
     def _rest(self, name: str) -> None:
-        with self._journal.changed:
+        with self._journal.lock:
             _, rest = self._resting.get(name, (0.0, _FIRST_REST / 2))
             rest = min(2 * rest, _LONGEST_REST)
             self._resting[name] = time.monotonic() + rest, rest

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import weakref
 from pathlib import Path
 from typing import Final
 
@@ -47,18 +48,25 @@ class FileLock:
             except OSError as error:
                 raise BackendError(f"{what} cannot be made ({error.strerror}); give another path") from error
             try:
+                _held.add(self._key)
                 _lock(file)
-            except OSError as error:
-                os.close(file)
-                raise taken from error
-            _held.add(self._key)
-            self._file = file
+                # Called too when nobody has this any more, as after an interrupt in the opening of a journal.
+                self._release = weakref.finalize(self, _release, self._key, file)
+            except BaseException as error:
+                _release(self._key, file)
+                if isinstance(error, OSError):
+                    raise taken from error
+                raise
 
     def release(self) -> None:
-        """Let others have it; to be called once."""
-        with _changing:
-            _held.discard(self._key)
-            os.close(self._file)
+        """Let others have it; again: nothing."""
+        self._release()
+
+
+def _release(key: tuple[int, str], file: int) -> None:
+    # Without `_changing`: the garbage collector may call this while this thread holds it.
+    _held.discard(key)
+    os.close(file)
 
 
 if sys.platform == "win32":

@@ -145,8 +145,10 @@ class _Replaces(Mirroring):
         with self._writing() as write:
             old, new = write.view.here(old), write.view.here(new)
             write.dropped(old, new)
+            self._prepared = False  # should an interrupt come before the journal has it, the next use looks for it
             info = cast(ReplacingBackend, write.view.first).replace_collection(old, new)
             write.made(info)
+            self._prepared = True
             return write.view.handed(info)
 
 

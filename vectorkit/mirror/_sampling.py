@@ -109,7 +109,7 @@ class Sampler:
 
     def reset(self) -> None:
         """Forget all figures, and the searches that wait."""
-        with self._journal.changed:
+        with self._journal.lock:
             self._waiting.clear()
             self._period += 1
             self.failures = 0
@@ -121,7 +121,7 @@ class Sampler:
     @property
     def busy(self) -> bool:
         """Whether a search is waiting, or being compared."""
-        with self._journal.changed:
+        with self._journal.lock:
             return bool(self._waiting) or self._comparing
 
     def chosen(self) -> bool:
@@ -130,7 +130,7 @@ class Sampler:
 
     def put(self, sample: Sample) -> None:
         """Keep a search until its turn comes, or drop it if too many are waiting."""
-        with self._journal.changed:
+        with self._journal.lock:
             if len(self._waiting) < _QUEUE:
                 self._waiting.append(sample)
                 self._journal.changed.notify_all()
@@ -140,13 +140,13 @@ class Sampler:
     def failed(self, what: str, error: Exception) -> None:
         """Note that the second store failed; of an error that is not ours only its class, as it may tell secrets."""
         said = str(error) if isinstance(error, VectorKitError) else "an error of the client's own"
-        with self._journal.changed:
+        with self._journal.lock:
             self.failures += 1
             self.last_error = f"{what}: {type(error).__name__}: {said}"
 
     def compare_next(self, sides: Sides) -> None:
         """Compare one search, if one is waiting."""
-        with self._journal.changed:
+        with self._journal.lock:
             if not self._waiting:
                 return
             sample = self._waiting.popleft()
@@ -156,7 +156,7 @@ class Sampler:
         except Exception as error:  # of whatever kind: the thread must go on
             self.failed(f"a search in collection {sample.info.name!r}", error)
         finally:
-            with self._journal.changed:
+            with self._journal.lock:
                 self._comparing = False
                 self._journal.changed.notify_all()
 
@@ -170,7 +170,7 @@ class Sampler:
             began = time.perf_counter()
             found = sample.ask(sides.second, other)
             seconds = time.perf_counter() - began
-        with self._journal.changed:
+        with self._journal.lock:
             if period != self._period:
                 return
             # Nothing was written since the first store was asked, and nothing was waiting: the stores were equal.
@@ -189,7 +189,7 @@ class Sampler:
 
     def report(self) -> MirrorReport:
         """The figures."""
-        with self._journal.changed:
+        with self._journal.lock:
             some = self._compared > 0
             depth = self._journal.depth
             return MirrorReport(
