@@ -8,7 +8,6 @@ The data are a folder in the layout of BEIR (https://github.com/beir-cellar/beir
                                                                              or qrels/test.tsv, as BEIR has it
 """
 
-import json
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from statistics import fmean
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
+from vectorkit._json import parse_json
 from vectorkit._narrow import is_dict
 from vectorkit.embedding import embed_query
 from vectorkit.errors import InvalidArgumentError
@@ -221,7 +221,7 @@ def _texts(file: Path) -> dict[str, str]:
 
 def _row(line: str) -> tuple[str, str]:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError as error:
         raise InvalidArgumentError(f"no JSON: {error}") from error
     if not is_dict(row) or not {"_id", "text"} <= set(row):

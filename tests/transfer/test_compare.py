@@ -194,6 +194,12 @@ def test_wrong_arguments_are_refused() -> None:
         vk.compare("memory:", stores[0], QUERIES)
 
 
+def test_only_line_breaks_end_a_query(tmp_path: Path) -> None:
+    file = tmp_path / "queries.txt"
+    file.write_bytes("\ufeffone\u2028line\r\ntwo\x0blines\x85".encode())
+    assert read_queries(file) == [vk.Query("one\u2028line"), vk.Query("two\x0blines")]
+
+
 def test_queries_are_read_from_lines_of_text_and_of_json(tmp_path: Path) -> None:
     file = tmp_path / "queries.txt"
     file.write_text(
@@ -216,6 +222,8 @@ def test_queries_are_read_from_lines_of_text_and_of_json(tmp_path: Path) -> None
         (b"\n \n", "holds no query"),
         (b"\xff\xfe", "no UTF-8"),
         (b'fine\n{"query": ', "line 2: no JSON"),
+        (b'{"query": ' + b"[" * 100_000, "line 1: no JSON"),
+        (b'{"query": "a", "where": {"x": 1, "x": 2}}', "line 1: no JSON: the name 'x' stands twice"),
         (b'{"text": "a"}', "line 1: expected an object with"),
         (b'{"where": {}}', "line 1: expected an object with"),
         (b'{"query": 5}', '"query" is a string'),

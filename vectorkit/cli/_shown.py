@@ -1,12 +1,12 @@
 """How values are shown on the terminal, and arguments that several commands take."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from vectorkit._json import parse_json
 from vectorkit._narrow import is_mapping
 from vectorkit.errors import InvalidArgumentError, InvalidFilterError
 from vectorkit.registry import schemes
@@ -68,7 +68,7 @@ def filter_of(text: str | None) -> Mapping[str, object] | None:
         return None
     example = """--where '{"year": {"$gte": 2020}}'"""
     try:
-        where: object = json.loads(text)
+        where = parse_json(text)
     except ValueError as error:
         raise InvalidFilterError(f"--where is no JSON: {error}; it is given as in {example}") from error
     if not is_mapping(where):

@@ -1,11 +1,11 @@
 """Queries to ask of stores, and files of them."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vectorkit._json import parse_json
 from vectorkit._narrow import is_dict, is_list, is_mapping
 from vectorkit.errors import InvalidArgumentError
 from vectorkit.types import Vector
@@ -39,7 +39,8 @@ def read_queries(file: str | Path) -> list[Query]:
     """
     path = Path(file)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Lines end as files end them: a text may hold other separators (U+2028), which `splitlines` splits at.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise InvalidArgumentError(f"{path} is no UTF-8 text: {error}") from error
     except OSError as error:
@@ -60,7 +61,7 @@ def _query(line: str) -> Query:
     if not line.startswith("{"):
         return Query(line)
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError as error:
         raise InvalidArgumentError(f"no JSON: {error}") from error
     keys = {"query", "vector", "where"}
