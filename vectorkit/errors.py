@@ -110,10 +110,10 @@ class RecordNotFoundError(VectorKitError, LookupError):
 
 
 class PartialWriteError(VectorKitError):
-    """A write that had to be split failed after some of its parts were written.
+    """A write or a deletion that had to be split failed after some of its parts were done.
 
     Attributes:
-        written: The ids that were written before the failure, in the order given.
+        written: The ids that were written, or deleted, before the failure, in the order given.
     """
 
     def __init__(self, message: str, written: Sequence[str] = ()) -> None:

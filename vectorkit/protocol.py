@@ -182,6 +182,9 @@ class VectorBackend(Protocol):
 
         Returns:
             The number of records deleted.
+
+        Raises:
+            PartialWriteError: A later part failed; its `written` are the ids deleted (never with `atomic_writes`).
         """
         ...
 

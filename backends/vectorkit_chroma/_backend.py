@@ -10,6 +10,7 @@ import chromadb
 from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT
 from chromadb.errors import NotFoundError
 
+from vectorkit._collected import when_collected
 from vectorkit.errors import BackendError, CollectionExistsError, InvalidArgumentError
 from vectorkit.filters import Filter
 from vectorkit.types import (
@@ -55,10 +56,13 @@ class ChromaBackend:
         tenant: Chroma's tenant, which must exist; not with `client`.
         database: The tenant's database, which must exist; not with `client`.
         headers: Sent with every request to a server, such as a token; only with a URL of HTTP. Never shown.
+        timeout: Seconds for which a server may be silent, 60 by default, also in the URL (`?timeout=120`); only with
+            a URL of HTTP. Connecting waits for at most 10 of them. A client of yours has its own.
 
     Raises:
         InvalidArgumentError: The URL is malformed, or the arguments do not fit together.
-        BackendUnavailableError: No server answers, or another process has the folder open.
+        BackendUnavailableError: No server is there, or another process has the folder open.
+        BackendTimeoutError: The server does not answer.
         BackendPermissionError: The folder cannot be written, or the server refuses access.
         BackendError: Chroma cannot open the store.
     """
@@ -71,12 +75,16 @@ class ChromaBackend:
         tenant: str = DEFAULT_TENANT,
         database: str = DEFAULT_DATABASE,
         headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
     ) -> None:
         if (url is None) == (client is None):
             raise InvalidArgumentError("give either a URL such as 'chroma:./kb', or client=")
-        if client is not None and (headers is not None or (tenant, database) != (DEFAULT_TENANT, DEFAULT_DATABASE)):
-            raise InvalidArgumentError("with client=, tenant, database and headers are those of the client")
-        self._connection = use_client(client) if url is None else connect(url, tenant, database, headers)
+        if client is not None and (
+            headers is not None or timeout is not None or (tenant, database) != (DEFAULT_TENANT, DEFAULT_DATABASE)
+        ):
+            raise InvalidArgumentError("with client=, tenant, database, headers and timeout are those of the client")
+        self._connection = use_client(client) if url is None else connect(url, tenant, database, headers, timeout)
+        self._call_off_release = when_collected(self, self._connection.close)
         self._closed = False
 
     @classmethod
@@ -305,6 +313,7 @@ class ChromaBackend:
         """See `VectorBackend.close`. A client that the caller brought stays open."""
         if not self._closed:
             self._closed = True
+            self._call_off_release()
             self._connection.close()
 
     # --- within -----------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from vectorkit.errors import (
     VectorKitError,
 )
 
-__all__ = ["is_index_lost", "mapped", "translate"]
+__all__ = ["is_index_lost", "is_too_large", "mapped", "translate"]
 
 _TYPES: Final[tuple[tuple[type[Exception], type[VectorKitError]], ...]] = (
     (chroma.NotFoundError, CollectionNotFoundError),
@@ -58,10 +58,11 @@ _HINTS: Final[dict[type[VectorKitError], str]] = {
     CollectionNotFoundError: "; it was dropped since it was opened, or never created",
     CollectionExistsError: "; open it with get_collection, or use another name",
     BackendPermissionError: "; check who may write there, or the headers given",
-    BackendTimeoutError: "; try again, or look at the server's load",
+    BackendTimeoutError: "; look at the server's load, or give a longer timeout (timeout=, or ?timeout=… in the URL)",
     BackendUnavailableError: "; check that a Chroma server runs there (chroma run --path PATH)",
 }
 
+_TOO_LARGE: Final = "Payload too large"
 _LOST: Final = ("Error finding id", "Error getting embedding", "Nothing found on disk")
 
 
@@ -109,6 +110,14 @@ def is_index_lost(error: BaseException) -> bool:
     It does so when its cache of indexes is full, and when a record vanishes between the steps of a query.
     """
     return any(text in str(error.__cause__) for text in _LOST)
+
+
+def is_too_large(error: BaseException) -> bool:
+    """Whether a server, or a gateway before it, refused a request for its size: it has not been carried out."""
+    return any(
+        (isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == 413) or _TOO_LARGE in str(cause)
+        for cause in _chain(error)
+    )
 
 
 def _kind(error: Exception) -> type[VectorKitError]:

@@ -1,10 +1,12 @@
 """What is written to the primary comes to the secondary: all of it, in order, whatever happens to the secondary."""
 
+import gc
 import os
 import resource
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -385,3 +387,25 @@ def test_one_store_is_no_mirror_of_itself(tmp_path: Path) -> None:
     store = MemoryBackend()
     with pytest.raises(InvalidArgumentError, match="one store"):
         MirrorBackend(store, store, journal=tmp_path / "journal")
+
+
+def test_a_mirror_out_of_scope_gives_its_journal_up(tmp_path: Path) -> None:
+    """9.3 As when the cell of a notebook is run again; its stores, which others may use, stay open."""
+    journal, primary, secondary = tmp_path / "journal", MemoryBackend(), MemoryBackend()
+
+    def cell() -> "tuple[weakref.ref[object], set[threading.Thread]]":
+        before = set(threading.enumerate())
+        store = VectorStore(MirrorBackend(primary, secondary, journal=journal))
+        store.create_collection("docs", dimension=2).add(ids=["a"], embeddings=[[1, 2]])
+        return weakref.ref(store.backend), set(threading.enumerate()) - before
+
+    mirror, threads = cell()
+    gc.collect()
+    assert mirror() is None
+    assert threads
+    for thread in {*threads, *(each for each in threading.enumerate() if each.name == "vectorkit-release")}:
+        thread.join(20)
+        assert not thread.is_alive()
+    with VectorStore(MirrorBackend(primary, secondary, journal=journal)) as store:  # its lock is free
+        assert store.get_collection("docs").count() == 1
+        assert VectorStore(secondary).get_collection("docs").count() == 1

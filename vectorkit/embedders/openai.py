@@ -29,7 +29,8 @@ class OpenAIEmbedder(OpenAIBase):
 
     Texts are sent in requests within the API's limits (2,048 texts, 300,000 tokens), several at once. A request is
     sent again, after a time that doubles or that the server asks for, when the server is busy (429), broken (5xx) or
-    the connection is lost; one that is refused for its size is halved. If a request fails for good, those under way
+    the connection is lost; one that is refused for its size is halved, and so is one that is not answered in time.
+    A server that knows no base64 is asked for numbers. If a request fails for good, those under way
     are waited for: `CachedEmbedder` keeps what they bring. Tokens are counted with `tiktoken` if its vocabulary can
     be loaded, and estimated by bytes, which are never fewer, if not. Safe to use from many threads; a process that
     was forked off makes a connection of its own.
@@ -43,8 +44,9 @@ class OpenAIEmbedder(OpenAIBase):
         client: An `openai.OpenAI` (or `AzureOpenAI`) to use in place of one of its own.
         batch_size: The most texts a request, 1 to 2,048. Some servers take fewer.
         concurrency: The most requests under way at once, in one call, at least 1.
-        max_retries: How often a request is sent again, at least 0. With the default, 70 seconds pass before giving
-            up on a server that does not say how long it wants to be left alone.
+        max_retries: How often a request is sent again, at least 0; one without an answer, at most three times. With
+            the default, 70 seconds pass before giving up on a server that does not say how long it wants to be left
+            alone.
         timeout: Seconds to wait for an answer.
         truncate: What becomes of a text that is longer than the model reads: `"error"`, or `"end"`, which cuts off
             its end (without the model's tokenizer, by halves until it is taken) and says so once

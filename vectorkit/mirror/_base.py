@@ -7,9 +7,11 @@ import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from vectorkit._collected import when_collected
 from vectorkit.errors import BackendError, BackendTimeoutError, CollectionNotFoundError, InvalidArgumentError
 from vectorkit.mirror._equality import Sides, twin
 from vectorkit.mirror._following import Follower
@@ -105,6 +107,12 @@ class Write:
         self._journal.append([Entry(info.name, mark_of(info), "drop") for info in infos], self)
 
 
+def _release(follower: Follower, journal: Journal) -> None:
+    """End the thread of a mirror that was not closed, and give up its journal; the stores may be in use elsewhere."""
+    follower.stop(_PATIENCE)
+    journal.close()
+
+
 class Mirroring:
     """Two stores and a journal; see `MirrorBackend`."""
 
@@ -130,6 +138,7 @@ class Mirroring:
         self._promoting: object = None  # who is
         self._writes: weakref.WeakSet[Write] = weakref.WeakSet()  # under way
         self._process = os.getpid()
+        self._call_off_release = when_collected(self, partial(_release, self._follower, self._journal))
 
     @property
     def primary(self) -> VectorBackend:
@@ -172,6 +181,7 @@ class Mirroring:
             for each in (self.secondary, self.primary, self._journal):
                 closing.callback(each.close)
             self._follower.stop(_PATIENCE)
+        self._call_off_release()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -3,6 +3,7 @@
 A folder is opened once in a process, whoever asks, and its lock held meanwhile.
 """
 
+import math
 import os
 import threading
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from chromadb.api import ClientAPI, ServerAPI
 from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings, System
 
 from vectorkit.errors import InvalidArgumentError
+from vectorkit.validation import short
 from vectorkit_chroma._errors import mapped
 from vectorkit_chroma.connections.client import Client, Connection, Server
 from vectorkit_chroma.connections.lock import FolderLock
@@ -29,29 +31,38 @@ _PORT: Final = 8000
 _RUST: Final = "chromadb.api.rust.RustBindingsAPI"
 
 _CONNECT_SECONDS: Final = 10.0
+"""The most to wait for a server when connecting: it has nothing to do for that."""
+
+_TIMEOUT: Final = 60.0
+"""Seconds of silence, by default: a full request of records to add is answered in some 10 on a slow machine."""
 
 _HTTP_BODY: Final = 24_000_000
 """Bytes of a request that are aimed at; a Chroma server refuses bodies above 40 MB ("Payload too large")."""
 
 
-def connect(url: str, tenant: str, database: str, headers: Mapping[str, str] | None) -> Connection:
+def connect(
+    url: str, tenant: str, database: str, headers: Mapping[str, str] | None, timeout: float | None
+) -> Connection:
     """Open what a URL names.
 
     Raises:
         InvalidArgumentError: It is malformed, or the arguments do not go together.
-        BackendUnavailableError: No server answers, or another process has the folder open.
+        BackendUnavailableError: No server is there, or another process has the folder open.
+        BackendTimeoutError: The server does not answer.
         BackendPermissionError: The folder cannot be written, or the server refuses access.
         BackendError: Chroma cannot open it.
     """
     scheme, _, rest = url.partition(":")
     if scheme in ("chroma+http", "chroma+https"):
-        return _connect_http(url, tenant, database, headers)
+        return _connect_http(url, tenant, database, headers, timeout)
     if scheme != "chroma":
         raise InvalidArgumentError(
             f"a URL of Chroma begins with chroma:, chroma+http: or chroma+https:, not {scheme!r}"
         )
     if headers is not None:
         raise InvalidArgumentError("headers are sent to a server: they go with chroma+http:// or chroma+https://")
+    if timeout is not None:
+        raise InvalidArgumentError("a timeout is for a server: it goes with chroma+http:// or chroma+https://")
     if rest:
         return _open_folder(rest, tenant, database)
     if (tenant, database) != (DEFAULT_TENANT, DEFAULT_DATABASE):
@@ -59,8 +70,10 @@ def connect(url: str, tenant: str, database: str, headers: Mapping[str, str] | N
     return _open_memory()
 
 
-def _connect_http(url: str, tenant: str, database: str, headers: Mapping[str, str] | None) -> Connection:
-    expected = "chroma+http://HOST[:PORT] or chroma+https://HOST[:PORT]"
+def _connect_http(
+    url: str, tenant: str, database: str, headers: Mapping[str, str] | None, timeout: float | None
+) -> Connection:
+    expected = "chroma+http://HOST[:PORT] or chroma+https://HOST[:PORT], and ?timeout=SECONDS if need be"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -68,8 +81,15 @@ def _connect_http(url: str, tenant: str, database: str, headers: Mapping[str, st
         raise InvalidArgumentError(f"malformed URL ({error}); expected {expected}") from None
     if parts.username is not None or parts.password is not None:
         raise InvalidArgumentError(f"no user or password in the URL: pass them as headers=; expected {expected}")
-    if not host or parts.path not in ("", "/") or parts.query or parts.fragment:
+    if not host or parts.path not in ("", "/") or parts.fragment:
         raise InvalidArgumentError(f"malformed URL: expected {expected}, with nothing after it")
+    if parts.query:
+        name, _, seconds = parts.query.partition("=")
+        if name != "timeout":
+            raise InvalidArgumentError(f"the only option in this URL is timeout; expected {expected}")
+        if timeout is not None:
+            raise InvalidArgumentError("give timeout= or ?timeout=… in the URL, not both")
+        timeout = _number(seconds)
     for name, value in (headers or {}).items():
         if not (_is_header(name) and _is_header(value)):
             raise InvalidArgumentError("headers are a dict of str to str, of printable ASCII characters")
@@ -81,7 +101,23 @@ def _connect_http(url: str, tenant: str, database: str, headers: Mapping[str, st
         headers=headers,
         tenant=tenant,
         database=database,
+        timeout=_TIMEOUT if timeout is None else _seconds(timeout),
     )
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise InvalidArgumentError(
+            f"timeout must be a number of seconds above 0, got {short(value)}; 60 is the default"
+        )
+    return float(value)
 
 
 def _is_header(text: object) -> bool:
@@ -173,12 +209,20 @@ if hasattr(os, "register_at_fork"):
 
 
 def _open_http(
-    host: str, port: int, *, ssl: bool, headers: Mapping[str, str] | None, tenant: str, database: str
+    host: str,
+    port: int,
+    *,
+    ssl: bool,
+    headers: Mapping[str, str] | None,
+    tenant: str,
+    database: str,
+    timeout: float,
 ) -> Connection:
     """Open a store on a Chroma server.
 
     Raises:
-        BackendUnavailableError: No server answers there.
+        BackendUnavailableError: No server is there.
+        BackendTimeoutError: It does not answer.
         BackendPermissionError: It refuses access.
     """
     place = f"chroma+{'https' if ssl else 'http'}://{host}:{port}"
@@ -191,16 +235,24 @@ def _open_http(
             chroma_server_headers=dict(headers or {}),
         )
         client = Server(system, tenant, database)
-        if session := client.session:
-            session.timeout = httpx.Timeout(None, connect=_CONNECT_SECONDS)
         try:
+            if session := client.session:
+                session.timeout = httpx.Timeout(min(timeout, _CONNECT_SECONDS))
             client.check()
+            if session:
+                session.timeout = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS))
+            return Connection(
+                client,
+                "over HTTP",
+                place,
+                exclusive=False,
+                persistent=True,
+                release=client.close,
+                body_limit=_HTTP_BODY,
+            )
         except BaseException:
             client.close()
             raise
-    return Connection(
-        client, "over HTTP", place, exclusive=False, persistent=True, release=client.close, body_limit=_HTTP_BODY
-    )
 
 
 def _started(**settings: Any) -> System:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vectorkit.errors import BackendError, CollectionNotFoundError
 from vectorkit.filters import Contains, Filter, evaluate, walk
 from vectorkit.types import CollectionInfo, FloatArray
-from vectorkit_chroma._errors import is_index_lost, mapped
+from vectorkit_chroma._errors import is_index_lost, is_too_large, mapped
 from vectorkit_chroma.connections.client import Connection, RawCollection
 from vectorkit_chroma.records.codec import SIGNATURE, Row, Signature, decode, read_signature
 from vectorkit_chroma.records.filters import MAX_SIGNATURES, plan
@@ -46,6 +46,7 @@ _NO_RECORD: Final = "\0"
 _NOTHING: Final = {SIGNATURE: ""}
 """A filter that no record matches."""
 
+_COLUMNS: Final = ("ids", "documents", "metadatas", "embeddings", "distances")
 _RECORDS: Final = ["documents", "metadatas"]
 _RECORDS_WITH_VECTORS: Final = [*_RECORDS, "embeddings"]
 
@@ -81,11 +82,24 @@ class Table:
         with mapped(doing, self._place):
             return method(**arguments)
 
-    def _read(self, method: Callable[..., T], **arguments: Any) -> T:
+    def _fetch(self, method: Callable[..., dict[str, Any]], **arguments: Any) -> dict[str, Any]:
+        """Call the client for a read; in halves where a gateway refuses the request for its size."""
+        try:
+            return self.call("reading", method, **arguments)
+        except BackendError as error:
+            name = "ids" if method == self.raw.get else "query_embeddings"
+            values = arguments.get(name, ())
+            if len(values) < 2 or not is_too_large(error):
+                raise
+        middle = len(values) // 2
+        one, other = (self._fetch(method, **{**arguments, name: half}) for half in (values[:middle], values[middle:]))
+        return {key: value if value is None else [*value, *other[key]] for key, value in one.items() if key in _COLUMNS}
+
+    def _read(self, method: Callable[..., dict[str, Any]], **arguments: Any) -> dict[str, Any]:
         """Call the client for a read, loading a lost index again."""
         for attempt in range(_ATTEMPTS):
             try:
-                return self.call("reading", method, **arguments)
+                return self._fetch(method, **arguments)
             except BackendError as error:
                 if attempt == _ATTEMPTS - 1 or not is_index_lost(error):
                     raise
@@ -162,11 +176,7 @@ class Table:
 
     def present(self, ids: Sequence[str]) -> list[str]:
         """Those of the ids that are stored."""
-        return [
-            id
-            for page in chunks(ids, PAGE)
-            for id in self.call("reading", self.raw.get, ids=list(page), include=[])["ids"]
-        ]
+        return [id for page in chunks(ids, PAGE) for id in self._fetch(self.raw.get, ids=list(page), include=[])["ids"]]
 
     def everything(self, where: dict[str, Any] | None) -> list[tuple[str, Row, str | None]]:
         """Ids, rows and texts of all records that match, as of one moment, which pages would not be."""
@@ -222,7 +232,7 @@ class Table:
                 result["embeddings"] = _vectors(result["embeddings"], self.info.dimension)
             return make(part, result)
 
-        read, read_healing = partial(self.call, "reading", self.raw.get), partial(self._read, self.raw.get)
+        read, read_healing = partial(self._fetch, self.raw.get), partial(self._read, self.raw.get)
         if len(parts) == 1:  # handing it to a thread would take longer than a small read
             yield made(parts[0], read_healing)
             return

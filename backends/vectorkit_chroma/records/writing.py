@@ -8,11 +8,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from vectorkit.errors import PartialWriteError, VectorKitError
+from vectorkit.errors import (
+    BackendError,
+    BackendTimeoutError,
+    BackendUnavailableError,
+    PartialWriteError,
+    VectorKitError,
+)
 from vectorkit.filters import Filter
 from vectorkit.intake import spooled
 from vectorkit.types import Batch, FloatArray, Patch
 from vectorkit.validation import already_stored, not_stored
+from vectorkit_chroma._errors import is_too_large
 from vectorkit_chroma.records.codec import BIG_NORM, SIGNATURE, Row, decode, encode, read_signature
 from vectorkit_chroma.records.rows import chunks
 from vectorkit_chroma.records.table import PAGE, Table
@@ -68,10 +75,26 @@ def delete(table: Table, where: Filter | None, ids: Sequence[str] | None) -> int
     """Delete the records that match, and return their number (see `VectorBackend.delete`)."""
     with table.resized() as resize:
         found = table.ids(table.select(where), within=ids)
-        for page in chunks(found, PAGE):
-            table.call("deleting from", table.raw.delete, ids=list(page))
-            resize(-len(page))
+        deleted: list[str] = []
+        with _accounted(deleted, "deleted: delete the rest again"):
+            for page in chunks(found, PAGE):
+                _delete(table, list(page), deleted)
+        resize(-len(deleted))
         return len(found)
+
+
+def _delete(table: Table, ids: list[str], deleted: list[str]) -> None:
+    try:
+        with _doubted(len(ids), "deleted"):
+            table.call("deleting from", table.raw.delete, ids=ids)
+    except BackendError as error:
+        if len(ids) < 2 or not is_too_large(error):
+            raise
+    else:
+        deleted.extend(ids)
+        return
+    for half in _halves(ids):
+        _delete(table, ids[half], deleted)
 
 
 class _Writer:
@@ -90,7 +113,7 @@ class _Writer:
 
     def write(self, batches: Iterable[Batch], *, new: bool) -> None:
         """Write whole records; `new` says that none of them is stored."""
-        with self._accounted():
+        with _accounted(self._written, "written: upsert the rest again"):
             for batch in batches:
                 rows = [
                     encode(metadata, has_document=document is not None)
@@ -137,7 +160,7 @@ class _Writer:
 
     def change(self, patches: Sequence[Patch]) -> None:
         """Change columns of records that are stored."""
-        with self._accounted():
+        with _accounted(self._written, "written: upsert the rest again"):
             for patch in patches:
                 for part in self._parts(patch.ids, patch.documents or [], [{} for _ in patch.ids]):
                     self._change(
@@ -183,9 +206,8 @@ class _Writer:
         limit = self._table.connection.body_limit
         start = size = 0
         if limit is not None:
-            vector = 6 * self._table.info.dimension  # base64 of float32
             for index in range(len(ids)):
-                more = vector + _json_size([ids[index], documents[index : index + 1], rows[index]])
+                more = self._size(ids[index : index + 1], documents[index : index + 1], rows[index : index + 1])
                 if size + more > limit and index > start:
                     yield slice(start, index)
                     start, size = index, 0
@@ -204,26 +226,57 @@ class _Writer:
 
     def _call(self, method: Callable[..., object], ids: list[str], metadatas: list[Row], **columns: Any) -> None:
         stamp = self._table.stamps.next()
+        stamped = [{**row, **stamp} for row in metadatas]
         try:
-            self._table.call(
-                "writing to", method, ids=ids, metadatas=[{**row, **stamp} for row in metadatas], **columns
-            )
-        except BaseException:
+            with _doubted(len(ids), "written"):
+                self._table.call("writing to", method, ids=ids, metadatas=stamped, **columns)
+        except BaseException as error:
             self._table.stamps.renew()
-            raise
-        self._written.extend(ids)
-
-    @contextmanager
-    def _accounted(self) -> Generator[None]:
-        try:
-            yield
-        except VectorKitError as error:
-            if not self._written:
+            if len(ids) < 2 or not isinstance(error, BackendError) or not is_too_large(error):
                 raise
-            raise PartialWriteError(
-                f"{error}; the {len(self._written):,} records before were written: upsert the rest again",
-                self._written,
-            ) from error
+        else:
+            self._written.extend(ids)
+            return
+        # Refused, so not carried out: nothing is written twice.
+        connection = self._table.connection
+        size = self._size(ids, columns.get("documents") or [], stamped)
+        connection.body_limit = min(connection.body_limit or size, size // 2)
+        for half in _halves(ids):
+            rest = {name: None if column is None else column[half] for name, column in columns.items()}
+            self._call(method, ids[half], metadatas[half], **rest)
+
+    def _size(self, ids: list[str], documents: list[str | None], rows: list[Row]) -> int:
+        """Bytes of a request, about."""
+        return 6 * self._table.info.dimension * len(ids) + _json_size([ids, documents, rows])  # vectors are in base64
+
+
+@contextmanager
+def _accounted(done: list[str], what: str) -> Generator[None]:
+    """Say of a call that fails half way what was done before."""
+    try:
+        yield
+    except VectorKitError as error:
+        if not done:
+            raise
+        raise PartialWriteError(f"{error}; the {len(done):,} records before were {what}", done) from error
+
+
+@contextmanager
+def _doubted(count: int, what: str) -> Generator[None]:
+    """Say of a request that was not answered that it may have been carried out all the same.
+
+    It is not sent again from here: meanwhile others may have written what it would undo.
+    """
+    try:
+        yield
+    except (BackendUnavailableError, BackendTimeoutError) as error:
+        problem = f"{error}; the {count:,} records under way may have been {what} or not: look, or call again"
+        raise type(error)(problem) from error
+
+
+def _halves(ids: list[str]) -> tuple[slice, slice]:
+    middle = len(ids) // 2
+    return slice(middle), slice(middle, None)
 
 
 def _replacing(old: Row, new: Row) -> Row:

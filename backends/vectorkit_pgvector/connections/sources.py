@@ -18,6 +18,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
+from vectorkit._collected import when_collected
 from vectorkit.errors import BackendError, InvalidArgumentError
 from vectorkit_pgvector._errors import translate_refusal
 from vectorkit_pgvector.connections.loans import CallersLoan, Connection, Loan, PoolLoan
@@ -142,7 +143,7 @@ class OwnPool:
         self._pooler = pooler
         self._resolve = resolve
         self._closed = False
-        self._collected: weakref.finalize[..., OwnPool] | None = None
+        self._call_off_release: Callable[[], object] | None = None
         self.start_over()
         _own_pools.add(self)
 
@@ -152,9 +153,9 @@ class OwnPool:
         self._server: Server | None = None
         self._pools: list[ConnectionPool[OwnConnection]] = []  # the one in use, and those that were abandoned
         self._opened: tuple[Server, ConnectionPool[OwnConnection]] | None = None
-        if self._collected is not None:
-            self._collected.detach()
-            self._collected = None
+        if self._call_off_release is not None:
+            self._call_off_release()
+            self._call_off_release = None
 
     def connection(self) -> Loan:
         """See `Source.connection`."""
@@ -187,8 +188,8 @@ class OwnPool:
             self._closed = True
             server, self._server, self._opened = self._server, None, None
         if server is not None:
-            if self._collected is not None:
-                self._collected.detach()
+            if self._call_off_release is not None:
+                self._call_off_release()
             _release(server, self._pools)
 
     def open(self) -> "tuple[Server, ConnectionPool[OwnConnection]]":
@@ -205,14 +206,13 @@ class OwnPool:
             if self._server is None:
                 self._server = self._resolve()
             server = self._server
-            if self._collected is None:
-                self._collected = weakref.finalize(self, _release_collected, server, self._pools)
-                self._collected.atexit = False  # `_close_all` is for that
+            if self._call_off_release is None:
+                self._call_off_release = when_collected(self, partial(_release, server, self._pools))
             try:
                 pooler = _probe(server.conninfo)
             except BaseException:
-                self._collected.detach()
-                self._server = self._collected = None
+                self._call_off_release()
+                self._server = self._call_off_release = None
                 server.close()
                 raise
             if self._pooler is not None:
@@ -283,14 +283,6 @@ def _release(server: Server, pools: "list[ConnectionPool[OwnConnection]]") -> No
     for pool in pools:
         pool.close()
     server.close()
-
-
-def _release_collected(server: Server, pools: "list[ConnectionPool[OwnConnection]]") -> None:
-    """Release what a store had that was never closed, in a thread of its own.
-
-    The garbage collector runs in whatever thread comes along, also one of the pool's, which would wait for itself.
-    """
-    threading.Thread(target=_release, args=(server, pools), name="vectorkit-release").start()
 
 
 def _probe(conninfo: str) -> bool:
