@@ -70,6 +70,7 @@ class Table:
         self.stamps = Stamps(exclusive=connection.exclusive)
         self.writes = 0  # changes with every write of this process, after it
         # Stores that reach one collection through several clients share what they know.
+        self._resizing = False
         self._counted = Counted() if connection.exclusive else Counted.shared(info.generation)
         self._place = f"collection {info.name!r} of {connection.place}"
         self._signatures: dict[str, Signature] = {}
@@ -133,7 +134,8 @@ class Table:
             return self.call("counting", self.raw.count)
         try:
             counted = self.call("counting", self.raw.count)
-            self._counted.records, self._counted.when = counted, time.monotonic()
+            if not self._resizing:
+                self._counted.records, self._counted.when = counted, time.monotonic()
             return counted
         finally:
             self.write_lock.release()
@@ -150,7 +152,9 @@ class Table:
         """Hold the write lock; the number of records is unknown while writing, then changed by the sum reported."""
         with self.write_lock:
             before = self.size()
+            self._resizing = True  # and so it stays after an error or an interrupt, until a write has ended well
             self._counted.records = None
+            self.writes += 1
             change = 0
 
             def report(more: int) -> None:
@@ -161,6 +165,7 @@ class Table:
                 yield report
                 if self.connection.exclusive:
                     self._counted.records = before + change
+                self._resizing = False
             finally:
                 self.writes += 1
 
