@@ -17,7 +17,7 @@ from vectorkit.collection import Collection
 from vectorkit.errors import UnsupportedError
 from vectorkit.indexes import HNSW, Index, IVFFlat
 from vectorkit.inspection import found_share
-from vectorkit.protocol import IndexedBackend, VectorBackend
+from vectorkit.protocol import VectorBackend
 from vectorkit.ranking import EXACT_LIMIT
 from vectorkit.store import VectorStore
 from vectorkit.types import FloatArray, Hit
@@ -148,7 +148,7 @@ def run(
     data = _Data(count, dimension, kind, seed)
     report = on_step or _silent
     name = f"bench-{uuid4().hex[:12]}"
-    indexed = isinstance(store.backend, IndexedBackend)
+    indexed = store.backend.capabilities.index_changes
     docs = store.create_collection(name, dimension=dimension, index="none" if indexed else "hnsw")
     try:
         found = Benchmark(store.backend.name, count, dimension, kind, asked, seed)
@@ -221,7 +221,7 @@ class _Measuring:
         self._measure("none", exact=True)
         if not backend.capabilities.approximate_search:
             left_out.append(f"{backend.name} has no index: every search compares all records")
-        elif not isinstance(backend, IndexedBackend):
+        elif not backend.capabilities.index_changes:
             self._found.builds.append(Build("hnsw", {}, None, self._bytes()))
             self._measure("hnsw", exact=False)
             left_out.append(f"{backend.name} has no IVFFlat")

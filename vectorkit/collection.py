@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
+from vectorkit.backend.requests import Read, Scan
 from vectorkit.errors import InvalidArgumentError
 from vectorkit.ingest import as_batch_size
 from vectorkit.intake import spooled
@@ -154,9 +155,7 @@ class Collection(Reembedding):
         check_flag(include_embeddings, "include_embeddings")
         if limit == 0 or wanted == []:
             return []
-        return self._backend.get(
-            self._info, ids=wanted, where=where, limit=limit, offset=offset, include_embeddings=include_embeddings
-        )
+        return self._backend.get(self._info, Read(wanted, where, limit, offset, include_embeddings))
 
     def scan(
         self,
@@ -183,7 +182,7 @@ class Collection(Reembedding):
         tree = as_filter(where, where_document)
         batch_size = as_batch_size(batch_size)
         check_flag(include_embeddings, "include_embeddings")
-        pages = self._backend.scan(self._info, where=tree, batch_size=batch_size, include_embeddings=include_embeddings)
+        pages = self._backend.scan(self._info, Scan(tree, None, batch_size, include_embeddings))
         return (record for page in pages for record in page)
 
     def count(self, where: Where | None = None, *, where_document: Mapping[str, Any] | None = None) -> int:
@@ -242,7 +241,7 @@ class Collection(Reembedding):
         return ids
 
     def _stored(self, ids: Sequence[str]) -> dict[str, Record]:
-        return {record.id: record for record in self._backend.get(self._info, ids=ids)}
+        return {record.id: record for record in self._backend.get(self._info, Read(ids))}
 
     def _check_merged(self, patches: Sequence[Patch]) -> None:
         """Hold what a merge makes to the limits of a metadata object (rule 2.5), before anything is written."""

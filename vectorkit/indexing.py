@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vectorkit.errors import InvalidArgumentError, UnsupportedError
-from vectorkit.filters import Filter
 from vectorkit.indexes import (
     HNSW,
     MAX_EF_SEARCH,
@@ -16,8 +15,8 @@ from vectorkit.indexes import (
     check_metric,
 )
 from vectorkit.intake import Intake
-from vectorkit.protocol import Embedder, IndexedBackend, VectorBackend
-from vectorkit.types import CollectionInfo, CollectionSpec, FloatArray, Ranking
+from vectorkit.protocol import Embedder, VectorBackend
+from vectorkit.types import CollectionInfo, CollectionSpec
 from vectorkit.validation import check_between
 
 __all__ = ["IndexMethods", "create_with_an_index"]
@@ -81,7 +80,7 @@ class IndexMethods:
         if chosen is None:
             raise InvalidArgumentError("create_index makes an index, and 'none' is none; use drop_index()")
         check_metric(chosen, self._info.metric)
-        self._info = self._indexed.create_index(self._info, chosen, progress=progress)
+        self._info = self._backend.create_index(self._info, chosen, progress=progress)
 
     def drop_index(self) -> None:
         """Drop the vector index, if there is one: every search compares all records from then on.
@@ -90,7 +89,7 @@ class IndexMethods:
             UnsupportedError: The backend's indexes cannot be changed.
             BackendError: An index of this collection is being built.
         """
-        self._info = self._indexed.drop_index(self._info)
+        self._info = self._backend.drop_index(self._info)
 
     def reindex(self, *, progress: Callable[[IndexProgress], object] | None = None) -> None:
         """Build the vector index anew, while the collection stays in use: after many deletes, or for more `lists`.
@@ -103,10 +102,9 @@ class IndexMethods:
                 progress here.
             BackendError: An index of this collection is being built already.
         """
-        backend = self._indexed
-        if self._info.spec.index is None:
+        if self._backend.capabilities.index_changes and self._info.spec.index is None:
             raise UnsupportedError(f"collection {self._info.name!r} has no index; create_index() makes one")
-        self._info = backend.reindex(self._info, progress=progress)
+        self._info = self._backend.reindex(self._info, progress=progress)
 
     def _effort(self, exact: bool | None, ef_search: int | None, probes: int | None) -> int | None:
         """What a single search asks of the index, checked: `ef_search` or `probes`."""
@@ -119,7 +117,7 @@ class IndexMethods:
         effort = check_between(probes if ef_search is None else ef_search, 1, most, name)
         if exact is True:
             raise InvalidArgumentError(f"an exact search uses no index, so {name}= has no effect; leave it out")
-        if not isinstance(self._backend, IndexedBackend):
+        if not self._backend.capabilities.index_changes:
             raise UnsupportedError(f"{self._backend.name} has no {name} for a single search; leave it out")
         if not isinstance(self._info.spec.index, kind):
             held = "no index" if self._info.spec.index is None else type(self._info.spec.index).__name__
@@ -128,29 +126,3 @@ class IndexMethods:
                 "out, or give it another index with create_index()"
             )
         return effort
-
-    def _ranked(
-        self,
-        queries: FloatArray,
-        k: int,
-        where: Filter | None,
-        exact: bool | None,
-        include_embeddings: bool,
-        effort: int | None,
-    ) -> list[Ranking]:
-        if effort is None:
-            return self._backend.search(
-                self._info, queries, k, where=where, exact=exact, include_embeddings=include_embeddings
-            )
-        return self._indexed.search_tuned(
-            self._info, queries, k, effort=effort, where=where, exact=exact, include_embeddings=include_embeddings
-        )
-
-    @property
-    def _indexed(self) -> IndexedBackend:
-        if not isinstance(self._backend, IndexedBackend):
-            raise UnsupportedError(
-                f"the indexes of {self._backend.name} cannot be changed after a collection was created, nor its "
-                "searches explained; give create_collection the index wanted"
-            )
-        return self._backend

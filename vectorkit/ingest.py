@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from vectorkit._narrow import is_dict, is_iterable, is_list, is_mapping
+from vectorkit.backend.requests import Read
 from vectorkit.errors import DuplicateIdError, InvalidArgumentError
 from vectorkit.inspection import InspectionMethods
 from vectorkit.intake import Intake
@@ -175,7 +176,7 @@ class Run:
             if self._pruning is not None:
                 self._pruning.see(records, self._read)
             asked = [record.id for record in records if record.embedding is None]
-            found = self._backend.get(self._info, ids=list(dict.fromkeys(asked))) if asked else []
+            found = self._backend.get(self._info, Read(list(dict.fromkeys(asked)))) if asked else []
             stored = {record.id: record for record in found}
             self._read += len(chunk)
             new = [record for record in records if self._is_new(record, stored.get(record.id))]

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from vectorkit.errors import InvalidArgumentError, UnsupportedError
-from vectorkit.protocol import MeasuredBackend
+from vectorkit.backend.requests import Read, VectorSearch
+from vectorkit.errors import InvalidArgumentError
 from vectorkit.searching import Searching, Where, as_filter
 from vectorkit.types import Explanation, FloatArray, Hit, Metric, Record, Storage, Vector
 from vectorkit.validation import check_between, check_flag
@@ -52,8 +52,6 @@ class InspectionMethods(Searching):
         Raises:
             UnsupportedError: The backend does not say.
         """
-        if not isinstance(self._backend, MeasuredBackend):
-            raise UnsupportedError(f"{self._backend.name} does not say how many bytes a collection takes")
         return self._backend.measure_storage(self._info)
 
     def explain(
@@ -91,7 +89,7 @@ class InspectionMethods(Searching):
             check_flag(exact, "exact")
         effort = self._effort(exact, ef_search, probes)
         vector = self._intake.query(query)
-        return self._indexed.explain(self._info, vector, k, where=tree, exact=exact, effort=effort)
+        return self._backend.explain(self._info, VectorSearch(vector[None], k, tree, exact, effort=effort))
 
     def recall(
         self,
@@ -128,7 +126,7 @@ class InspectionMethods(Searching):
         effort = self._effort(None, ef_search, probes)
 
         def get(limit: int, offset: int) -> list[Record]:
-            return self._backend.get(self._info, where=tree, limit=limit, offset=offset, include_embeddings=True)
+            return self._backend.get(self._info, Read(None, tree, limit, offset, include_embeddings=True))
 
         records = _sampled(get, self._backend.count(self._info, tree), sample)
         if not records:
@@ -137,10 +135,10 @@ class InspectionMethods(Searching):
         shares: list[float] = []
         for record in records:
             place = np.asarray(record.embedding, dtype=np.float32)
-            (near,) = self._ranked(place[None], k + 1, tree, True, True, None)
+            (near,) = self._backend.search(self._info, VectorSearch(place[None], k + 1, tree, True, True))
             query = _beside(place, near.hits[-1].embedding, self._info.metric, noise)
-            (expected,) = self._ranked(query[None], k, tree, True, False, None)
-            (found,) = self._ranked(query[None], k, tree, None, False, effort)
+            (expected,) = self._backend.search(self._info, VectorSearch(query[None], k, tree, True))
+            (found,) = self._backend.search(self._info, VectorSearch(query[None], k, tree, effort=effort))
             shares.append(found_share(found.hits, expected.hits, self._info.metric, query))
         return Recall(float(np.mean(shares)), min(shares), k, len(shares), tuple(shares))
 

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import uuid4
 
 from vectorkit._memory_rows import Row, Stored, candidates, hit_of, patched, record_of, rows_of, stacked
+from vectorkit.backend.requests import HybridSearch, Read, Scan, TextSearch, VectorSearch
 from vectorkit.errors import (
     BackendError,
     CollectionExistsError,
@@ -16,6 +17,7 @@ from vectorkit.errors import (
 )
 from vectorkit.filters import Filter, evaluate
 from vectorkit.postings import Postings, best
+from vectorkit.protocol import VectorBackend
 from vectorkit.ranking import rank
 from vectorkit.types import (
     Batch,
@@ -23,7 +25,6 @@ from vectorkit.types import (
     Capabilities,
     CollectionInfo,
     CollectionSpec,
-    FloatArray,
     Hit,
     Metadata,
     Patch,
@@ -38,7 +39,7 @@ _PROGRESS: Final = 1000
 """Documents between two reports of progress."""
 
 
-class MemoryBackend:
+class MemoryBackend(VectorBackend):
     """Collections in the memory of this process, gone with it.
 
     Every search compares all records that match, in float64; `exact` makes no difference.
@@ -78,6 +79,7 @@ class MemoryBackend:
             text_search=True,
             persistent=False,
             multi_process=False,
+            replacing=True,
         )
 
     def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
@@ -107,7 +109,7 @@ class MemoryBackend:
             del self._stored[name]
 
     def replace_collection(self, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
-        """See `ReplacingBackend.replace_collection`."""
+        """See `VectorBackend.replace_collection`."""
         with self._lock:
             self._live(old)
             stored = self._live(new)
@@ -142,37 +144,22 @@ class MemoryBackend:
                 {id: patched(stored.rows[id], patch, index) for patch in patches for index, id in enumerate(patch.ids)}
             )
 
-    def get(
-        self,
-        collection: CollectionInfo,
-        *,
-        ids: Sequence[str] | None = None,
-        where: Filter | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-        include_embeddings: bool = False,
-    ) -> list[Record]:
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
         """See `VectorBackend.get`."""
         with self._lock:
             rows = self._rows(collection)
-            found = islice(self._matching(rows, ids, where), offset, None if limit is None else offset + limit)
-            return [record_of(id, rows[id], include_embeddings) for id in found]
+            stop = None if request.limit is None else request.offset + request.limit
+            found = islice(self._matching(rows, request.ids, request.where), request.offset, stop)
+            return [record_of(id, rows[id], request.include_embeddings) for id in found]
 
-    def scan(
-        self,
-        collection: CollectionInfo,
-        *,
-        where: Filter | None = None,
-        after: str | None = None,
-        batch_size: int = 1000,
-        include_embeddings: bool = False,
-    ) -> Iterator[list[Record]]:
+    def scan(self, collection: CollectionInfo, request: Scan) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`."""
         with self._lock:
-            ids = [id for id in self._matching(self._rows(collection), None, where) if after is None or id > after]
-        for start in range(0, len(ids), batch_size):
-            page = ids[start : start + batch_size]
-            yield self.get(collection, ids=page, where=where, include_embeddings=include_embeddings)
+            matching = self._matching(self._rows(collection), None, request.where)
+            ids = [id for id in matching if request.after is None or id > request.after]
+        for start in range(0, len(ids), request.batch_size):
+            page = ids[start : start + request.batch_size]
+            yield self.get(collection, Read(page, request.where, include_embeddings=request.include_embeddings))
 
     def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
         """See `VectorBackend.count`."""
@@ -189,35 +176,26 @@ class MemoryBackend:
             stored.remove(found)
             return len(found)
 
-    def search(
-        self,
-        collection: CollectionInfo,
-        queries: FloatArray,
-        k: int,
-        *,
-        where: Filter | None = None,
-        exact: bool | None = None,  # always exact
-        include_embeddings: bool = False,
-    ) -> list[Ranking]:
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
         """See `VectorBackend.search`."""
         with self._lock:
-            rows = self._rows_that_match(self._live(collection), where)
+            rows = self._rows_that_match(self._live(collection), request.where)
         ids, vectors = list(rows), stacked(rows.values(), collection.dimension)
         return [
             Ranking(
                 [
-                    hit_of(ids[row], rows[ids[row]], score, distance, include_embeddings)
-                    for row, distance, score in rank(collection.metric, query, ids, vectors, k)
+                    hit_of(ids[row], rows[ids[row]], score, distance, request.include_embeddings)
+                    for row, distance, score in rank(collection.metric, query, ids, vectors, request.k)
                 ],
                 exact=True,
             )
-            for query in queries
+            for query in request.queries
         ]
 
     def create_text_index(
         self, collection: CollectionInfo, progress: Callable[[int, int], None] | None = None
     ) -> CollectionInfo:
-        """See `TextSearchBackend.create_text_index`."""
+        """See `VectorBackend.create_text_index`."""
         with self._lock:
             stored = self._live(collection)
             if not stored.info.spec.text_index:
@@ -232,44 +210,27 @@ class MemoryBackend:
                 stored.info = replace(stored.info, spec=replace(stored.info.spec, text_index=True))
             return stored.info
 
-    def search_text(
-        self,
-        collection: CollectionInfo,
-        queries: Sequence[Sequence[str]],
-        k: int,
-        *,
-        where: Filter | None = None,
-        include_embeddings: bool = False,
-    ) -> list[list[Hit]]:
-        """See `TextSearchBackend.search_text`."""
+    def search_text(self, collection: CollectionInfo, request: TextSearch) -> list[list[Hit]]:
+        """See `VectorBackend.search_text`."""
         with self._lock:
             stored = self._live(collection)
-            rows = self._rows_that_match(stored, where)
-            scores = [stored.text_scores(words, rows) for words in queries]
+            rows = self._rows_that_match(stored, request.where)
+            scores = [stored.text_scores(words, rows) for words in request.queries]
         return [
-            [hit_of(id, rows[id], score, None, include_embeddings) for id, score in best(each, k)] for each in scores
+            [hit_of(id, rows[id], score, None, request.include_embeddings) for id, score in best(each, request.k)]
+            for each in scores
         ]
 
-    def search_hybrid(
-        self,
-        collection: CollectionInfo,
-        vectors: FloatArray,
-        queries: Sequence[Sequence[str]],
-        fetch_k: int,
-        *,
-        where: Filter | None = None,
-        exact: bool | None = None,  # always exact
-        include_embeddings: bool = False,
-    ) -> list[list[Candidate]]:
-        """See `TextSearchBackend.search_hybrid`."""
+    def search_hybrid(self, collection: CollectionInfo, request: HybridSearch) -> list[list[Candidate]]:
+        """See `VectorBackend.search_hybrid`."""
         with self._lock:
             stored = self._live(collection)
-            rows = self._rows_that_match(stored, where)
-            scores = [stored.text_scores(words, rows) for words in queries]
+            rows = self._rows_that_match(stored, request.where)
+            scores = [stored.text_scores(words, rows) for words in request.queries]
         stack = stacked(rows.values(), collection.dimension)
         return [
-            candidates(collection.metric, vector, rows, stack, texts, fetch_k, include_embeddings)
-            for vector, texts in zip(vectors, scores, strict=True)
+            candidates(collection.metric, vector, rows, stack, texts, request.fetch_k, request.include_embeddings)
+            for vector, texts in zip(request.vectors, scores, strict=True)
         ]
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The seams: `VectorBackend` and what a store may have besides it, and `Embedder`, for vectors of texts.
+"""The seams: `VectorBackend`, for what stores the records, and `Embedder`, for vectors of texts.
 
 The facade (`vectorkit.store`) checks every argument, embeds, parses filters and applies `min_score`; what arrives
 here is valid. What a method promises is in its docstring; the numbers are rules of the contract. Every method may
@@ -7,9 +7,12 @@ cause, and every method that takes a `CollectionInfo` raises `CollectionNotFound
 (of that `generation`) is gone, also when another of its name has been created since (1.6).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, Protocol, runtime_checkable
 
+from vectorkit.backend.requests import HybridSearch, Read, Scan, TextSearch, VectorSearch
+from vectorkit.errors import UnsupportedError
 from vectorkit.filters import Filter
 from vectorkit.indexes import Index, IndexProgress
 from vectorkit.types import (
@@ -29,35 +32,32 @@ from vectorkit.types import (
     Storage,
 )
 
-__all__ = [
-    "AsyncEmbedder",
-    "Embedder",
-    "ForeignCollections",
-    "IndexedBackend",
-    "MeasuredBackend",
-    "ReplacingBackend",
-    "TextSearchBackend",
-    "VectorBackend",
-]
+__all__ = ["OPTIONAL", "AsyncEmbedder", "Embedder", "VectorBackend"]
 
 
 @runtime_checkable
 class VectorBackend(Protocol):
-    """A store of collections of vectors.
+    """A store of collections of vectors: derive from it, and write the methods up to `close`.
+
+    The methods after `close` are optional: they raise `UnsupportedError` until they are written, and `capabilities`
+    declares which ones are.
 
     May be used from many threads at once (9.3); after a fork, a child opens its own.
     """
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """What it is, in a word or a few, for people (`"memory"`, `"postgresql 18.6, pgvector 0.8.6"`)."""
         ...
 
     @property
+    @abstractmethod
     def capabilities(self) -> Capabilities:
         """In what it differs from others (9.1)."""
         ...
 
+    @abstractmethod
     def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
         """Create a collection (1.2); several processes may do so at once.
 
@@ -67,6 +67,7 @@ class VectorBackend(Protocol):
         """
         ...
 
+    @abstractmethod
     def open_collection(self, name: str) -> CollectionInfo:
         """Return what is stored about a collection.
 
@@ -75,10 +76,12 @@ class VectorBackend(Protocol):
         """
         ...
 
+    @abstractmethod
     def list_collections(self) -> list[CollectionInfo]:
         """Return all collections that were created through this protocol, in ascending order of name."""
         ...
 
+    @abstractmethod
     def drop_collection(self, name: str) -> None:
         """Drop a collection and all its records.
 
@@ -87,6 +90,7 @@ class VectorBackend(Protocol):
         """
         ...
 
+    @abstractmethod
     def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """Write new records (3.2).
 
@@ -101,6 +105,7 @@ class VectorBackend(Protocol):
         """
         ...
 
+    @abstractmethod
     def upsert(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """Write records, replacing those of the same id as a whole (3.3).
 
@@ -108,6 +113,7 @@ class VectorBackend(Protocol):
         """
         ...
 
+    @abstractmethod
     def update(self, collection: CollectionInfo, patches: Sequence[Patch]) -> None:
         """Change the columns that the patches hold, on existing records (3.4).
 
@@ -121,26 +127,9 @@ class VectorBackend(Protocol):
         """
         ...
 
-    def get(
-        self,
-        collection: CollectionInfo,
-        *,
-        ids: Sequence[str] | None = None,
-        where: Filter | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-        include_embeddings: bool = False,
-    ) -> list[Record]:
+    @abstractmethod
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
         """Read records (4.1).
-
-        Args:
-            collection: Where.
-            ids: Each once; None means all records.
-            where: None matches everything.
-            limit: How many at the most, None for all.
-            offset: How many to pass over first.
-            include_embeddings: Whether the records hold their vectors, float32 arrays of shape `(dimension,)` equal
-                to what was written within 1e-6 of its norm (6.10).
 
         Returns:
             With `ids`, those found that match, in that order; without, in ascending order of id by code point.
@@ -148,33 +137,21 @@ class VectorBackend(Protocol):
         """
         ...
 
-    def scan(
-        self,
-        collection: CollectionInfo,
-        *,
-        where: Filter | None = None,
-        after: str | None = None,
-        batch_size: int = 1000,
-        include_embeddings: bool = False,
-    ) -> Iterator[list[Record]]:
+    @abstractmethod
+    def scan(self, collection: CollectionInfo, request: Scan) -> Iterator[list[Record]]:
         """Stream records in ascending order of id, at most `batch_size` at a time.
 
         Memory is bounded apart from the ids. Records written meanwhile may or may not be seen, none is seen twice
         (4.3). A stale collection raises when the first page is asked for.
-
-        Args:
-            collection: Where.
-            where: None matches everything.
-            after: Only records whose ids are greater, by code point; None: all. No such record need be there.
-            batch_size: The most records of a page.
-            include_embeddings: See `get`.
         """
         ...
 
+    @abstractmethod
     def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
         """Return the number of records that match (4.2)."""
         ...
 
+    @abstractmethod
     def delete(
         self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
     ) -> int:
@@ -188,26 +165,9 @@ class VectorBackend(Protocol):
         """
         ...
 
-    def search(
-        self,
-        collection: CollectionInfo,
-        queries: FloatArray,
-        k: int,
-        *,
-        where: Filter | None = None,
-        exact: bool | None = None,
-        include_embeddings: bool = False,
-    ) -> list[Ranking]:
+    @abstractmethod
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
         """Find the nearest records of each query (section 6).
-
-        Args:
-            collection: Where.
-            queries: float32 array of shape `(m, dimension)`, m >= 1, checked like written vectors.
-            k: >= 1.
-            where: Decides before the cut which records take part; None: all do.
-            exact: True: every record that matches is compared. None: as True if at most
-                `vectorkit.ranking.EXACT_LIMIT` records match, else an index may be used. False: it may at any size.
-            include_embeddings: Whether the hits hold their vectors.
 
         Returns:
             One ranking a query, its hits scored and ordered as by `vectorkit.ranking.rank`: min(k, matching records)
@@ -215,46 +175,53 @@ class VectorBackend(Protocol):
         """
         ...
 
+    @abstractmethod
     def close(self) -> None:
         """Release what the backend holds; calling it again does nothing. Other methods then raise `BackendError`."""
         ...
 
+    # --- text: with `text_search` in the capabilities -----------------------------------------------------------
+    #
+    # Such a backend keeps, for collections with `spec.text_index`, the words of the documents in step with every write,
+    # as one with it, also through handles that were opened before the index was made. It takes the words of a document
+    # from `vectorkit.text.analyzer(spec.language)`, and their weights from `vectorkit.text`. The facade analyses the
+    # queries, and searches only collections that have a text index.
 
-@runtime_checkable
-class ReplacingBackend(VectorBackend, Protocol):
-    """A store that can put one collection in the place of another. What lacks the method implements nothing."""
+    def create_text_index(
+        self, collection: CollectionInfo, progress: Callable[[int, int], None] | None = None
+    ) -> CollectionInfo:
+        """Index the documents that are stored, and those written from now on (7.1).
 
-    def replace_collection(self, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
-        """Give one collection the name of another, which is dropped (1.7).
-
-        All or nothing: if the process dies meanwhile, the name has either the old collection or the new one, whole,
-        when the store is opened again. Handles of both are stale afterwards.
+        If it fails half-way, the collection has no text index, and this can be called again.
 
         Args:
-            old: The collection that is dropped.
-            new: The one that takes its name; another one.
+            collection: Where. If it has a text index already, nothing happens.
+            progress: Called now and then with the numbers of records done and of all; from 0, and at the end with
+                both equal. What it raises passes through.
 
         Returns:
-            The new one under that name, with its own settings, records and generation.
-
-        Raises:
-            CollectionNotFoundError: One of the two is gone; the other one is as it was.
+            The collection, its `spec.text_index` True; generation and records are the same.
         """
-        ...
+        raise UnsupportedError(f"{self.name} has no text search, so no text index can be made")
 
+    def search_text(self, collection: CollectionInfo, request: TextSearch) -> list[list[Hit]]:
+        """Rank documents by BM25 (7.2).
 
-@runtime_checkable
-class MeasuredBackend(VectorBackend, Protocol):
-    """A store that knows what a collection takes of it. What lacks the method implements nothing."""
+        Returns:
+            One list a query: the first k of all records that match and hold a word of the query, by score, equal
+            scores by id; `score` is BM25, `distance` None.
+        """
+        raise UnsupportedError(f"{self.name} has no text search; use mode='vector'")
 
-    def measure_storage(self, collection: CollectionInfo) -> Storage:
-        """Return how many bytes the collection takes, and how far its vector index is; see `Storage`."""
-        ...
+    def search_hybrid(self, collection: CollectionInfo, request: HybridSearch) -> list[list[Candidate]]:
+        """Find the candidates of a fusion (7.3): what `search` and `search_text` find, each with both scores.
 
+        Returns:
+            One list a query, in any order: the union of the first `fetch_k` of both rankings.
+        """
+        raise UnsupportedError(f"{self.name} has no text search; use mode='vector'")
 
-@runtime_checkable
-class IndexedBackend(VectorBackend, Protocol):
-    """A store whose vector indexes can be built and dropped while it is in use. What lacks them implements nothing."""
+    # --- indexes that can be built, dropped and tuned while in use: with `index_changes` --------------------------
 
     def create_index(
         self,
@@ -281,7 +248,7 @@ class IndexedBackend(VectorBackend, Protocol):
                 its progress here.
             BackendError: An index of this collection is being built already.
         """
-        ...
+        raise UnsupportedError(_index_fixed(self.name))
 
     def drop_index(self, collection: CollectionInfo) -> CollectionInfo:
         """Drop the index, if there is one: every search compares all records from then on.
@@ -292,73 +259,50 @@ class IndexedBackend(VectorBackend, Protocol):
         Raises:
             BackendError: It is being built.
         """
-        ...
+        raise UnsupportedError(_index_fixed(self.name))
 
     def reindex(
         self, collection: CollectionInfo, *, progress: Callable[[IndexProgress], object] | None = None
     ) -> CollectionInfo:
         """Build the index of a collection, which has one, anew; arguments, result and errors as of `create_index`."""
-        ...
+        raise UnsupportedError(_index_fixed(self.name))
 
-    def search_tuned(
-        self,
-        collection: CollectionInfo,
-        queries: FloatArray,
-        k: int,
-        *,
-        effort: int,
-        where: Filter | None = None,
-        exact: bool | None = None,
-        include_embeddings: bool = False,
-    ) -> list[Ranking]:
-        """As `search`, with a setting of the index for these queries alone.
+    def explain(self, collection: CollectionInfo, request: VectorSearch) -> Explanation:
+        """Search as `search` does, with one query, and say how that went."""
+        raise UnsupportedError(_index_fixed(self.name))
 
-        Args:
-            collection: This and the other arguments, and the result, are those of `search`.
-            queries: See `search`.
-            k: See `search`.
-            effort: `ef_search` of an HNSW index, 1 to 1,000; `probes` of an IVFFlat one, 1 to 32,768.
-            where: See `search`.
-            exact: None or False.
-            include_embeddings: See `search`.
-        """
-        ...
+    # --- others, each with a capability of its own ----------------------------------------------------------------
 
-    def explain(
-        self,
-        collection: CollectionInfo,
-        query: FloatArray,
-        k: int,
-        *,
-        where: Filter | None = None,
-        exact: bool | None = None,
-        effort: int | None = None,
-    ) -> Explanation:
-        """Search as `search` or `search_tuned` does, and say how that went.
+    def replace_collection(self, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
+        """Give one collection the name of another, which is dropped (1.7); with `replacing`.
+
+        All or nothing: if the process dies meanwhile, the name has either the old collection or the new one, whole,
+        when the store is opened again. Handles of both are stale afterwards.
 
         Args:
-            collection: Where.
-            query: float32 array of shape `(dimension,)`.
-            k: See `search`.
-            where: See `search`.
-            exact: See `search`.
-            effort: See `search_tuned`; None: the collection's own.
+            old: The collection that is dropped.
+            new: The one that takes its name; another one.
+
+        Returns:
+            The new one under that name, with its own settings, records and generation.
+
+        Raises:
+            CollectionNotFoundError: One of the two is gone; the other one is as it was.
         """
-        ...
+        raise UnsupportedError(f"{self.name} cannot put one collection in the place of another")
 
-
-@runtime_checkable
-class ForeignCollections(VectorBackend, Protocol):
-    """A store in which other programs make collections too, which can be read and copied. Others implement nothing."""
+    def measure_storage(self, collection: CollectionInfo) -> Storage:
+        """Return how many bytes the collection takes, and how far its vector index is; with `storage_figures`."""
+        raise UnsupportedError(f"{self.name} does not say how many bytes a collection takes")
 
     def foreign_collections(self) -> list[ForeignCollection]:
-        """Return those that were not created through this protocol, in ascending order of name."""
-        ...
+        """Return the collections that other programs made, in ascending order of name; with `foreign_collections`."""
+        raise UnsupportedError(f"{self.name} cannot read collections that other programs made")
 
     def scan_foreign(self, name: str, *, after: str | None = None, batch_size: int = 1000) -> Iterator[list[Record]]:
-        """Stream the records of one of them, with their vectors, as `VectorBackend.scan` does.
+        """Stream the records of one of them, with their vectors, as `scan` does.
 
-        What is stored is returned as it is, be it allowed by rules 2.1 to 2.8 or not; the vector may be None.
+        What is stored is returned as it is, whether rules 2.1 to 2.8 allow it or not; the vector may be None.
 
         Args:
             name: Which.
@@ -368,90 +312,28 @@ class ForeignCollections(VectorBackend, Protocol):
         Raises:
             CollectionNotFoundError: There is none of that name that others made.
         """
-        ...
+        raise UnsupportedError(f"{self.name} cannot read collections that other programs made")
 
     def get_foreign(self, name: str, ids: Sequence[str]) -> list[Record]:
         """Return those of these records that are there, with their vectors, in the order asked; errors as above."""
-        ...
+        raise UnsupportedError(f"{self.name} cannot read collections that other programs made")
 
 
-@runtime_checkable
-class TextSearchBackend(VectorBackend, Protocol):
-    """A store with text search (section 7): what a backend whose capabilities say `text_search` has besides.
+OPTIONAL: Final[Mapping[str, tuple[str, ...]]] = {
+    "text_search": ("create_text_index", "search_text", "search_hybrid"),
+    "index_changes": ("create_index", "drop_index", "reindex", "explain"),
+    "replacing": ("replace_collection",),
+    "storage_figures": ("measure_storage",),
+    "foreign_collections": ("foreign_collections", "scan_foreign", "get_foreign"),
+}
+"""The optional methods, by the capability that declares them."""
 
-    Such a backend keeps, for collections with `spec.text_index`, the words of the documents in step with every write,
-    as one with it, also through handles that were opened before the index was made. It takes the words of a document
-    from `vectorkit.text.analyzer(spec.language)`, and their weights from `vectorkit.text`. The facade analyses the
-    queries, and calls these methods only on collections that have a text index.
-    """
 
-    def create_text_index(
-        self, collection: CollectionInfo, progress: Callable[[int, int], None] | None = None
-    ) -> CollectionInfo:
-        """Index the documents that are stored, and those written from now on (7.1).
-
-        If it fails half-way, the collection has no text index, and this can be called again.
-
-        Args:
-            collection: Where. If it has a text index already, nothing happens.
-            progress: Called now and then with the numbers of records done and of all; from 0, and at the end with
-                both equal. What it raises passes through.
-
-        Returns:
-            The collection, its `spec.text_index` True; generation and records are the same.
-        """
-        ...
-
-    def search_text(
-        self,
-        collection: CollectionInfo,
-        queries: Sequence[Sequence[str]],
-        k: int,
-        *,
-        where: Filter | None = None,
-        include_embeddings: bool = False,
-    ) -> list[list[Hit]]:
-        """Rank documents by BM25 (7.2).
-
-        Args:
-            collection: Where.
-            queries: The words of each query, after analysis, each word once; maybe none.
-            k: >= 1.
-            where: Decides before the cut which records take part, but not what a word weighs (7.4); None: all do.
-            include_embeddings: Whether the hits hold their vectors.
-
-        Returns:
-            One list a query: the first k of all records that match and hold a word of the query, by score, equal
-            scores by id; `score` is BM25, `distance` None.
-        """
-        ...
-
-    def search_hybrid(
-        self,
-        collection: CollectionInfo,
-        vectors: FloatArray,
-        queries: Sequence[Sequence[str]],
-        fetch_k: int,
-        *,
-        where: Filter | None = None,
-        exact: bool | None = None,
-        include_embeddings: bool = False,
-    ) -> list[list[Candidate]]:
-        """Find the candidates of a fusion (7.3): what `search` and `search_text` find, each with both scores.
-
-        Args:
-            collection: Where.
-            vectors: float32 array of shape `(m, dimension)`, one row a query, m >= 1.
-            queries: As for `search_text`, m of them.
-            fetch_k: How many of each ranking, >= 1.
-            where: As for both.
-            exact: As for `search`.
-            include_embeddings: As for both.
-
-        Returns:
-            One list a query, in any order: the union of the first `fetch_k` of both rankings.
-        """
-        ...
+def _index_fixed(name: str) -> str:
+    return (
+        f"the indexes of {name} cannot be changed after a collection was created, nor its searches explained; give "
+        "create_collection the index wanted"
+    )
 
 
 @runtime_checkable

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Final, Literal, Self, TypeAlias
 
+from vectorkit.backend.requests import Read, Scan
 from vectorkit.embedding import identity_of
 from vectorkit.errors import CollectionNotFoundError, EmbeddingError, UnsupportedError
 from vectorkit.ingest import BATCH, Ingesting, Run, as_batch_size
 from vectorkit.intake import Intake
 from vectorkit.progress import Ingested, Progress, reporting
-from vectorkit.protocol import Embedder, ReplacingBackend
+from vectorkit.protocol import Embedder
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity, Record
 from vectorkit.validation import check_choice, check_dimension, short
 
@@ -81,7 +82,7 @@ class Reembedding(Ingesting):
         stored = here.spec.embedder
         if stored is not None and stored == identity and stored.revision == identity.revision:
             return type(self)(self._backend, here, embedder)
-        if not isinstance(self._backend, ReplacingBackend):
+        if not self._backend.capabilities.replacing:
             raise UnsupportedError(
                 f"{self._backend.name} cannot put one collection in the place of another; fill one of another name: "
                 f"store.create_collection({self.name[:46] + '-2'!r}, embedder=embedder).ingest(collection.scan())"
@@ -106,7 +107,7 @@ class Reembedding(Ingesting):
         return type(self)(self._backend, info, embedder)
 
     def _records(self, collection: CollectionInfo) -> Iterator[Record]:
-        return (record for page in self._backend.scan(collection, batch_size=_PAGE) for record in page)
+        return (record for page in self._backend.scan(collection, Scan(batch_size=_PAGE)) for record in page)
 
     def _count_documents(self, here: CollectionInfo, without_document: WithoutDocument) -> int:
         count, lacking, first = 0, 0, list[str]()
@@ -132,9 +133,9 @@ class Reembedding(Ingesting):
 
     def _forget_others(self, beside: CollectionInfo, here: CollectionInfo) -> None:
         """Delete records that were deleted here, or lost their document, since they were embedded."""
-        for page in self._backend.scan(beside, batch_size=_PAGE):
+        for page in self._backend.scan(beside, Scan(batch_size=_PAGE)):
             ids = [record.id for record in page]
-            kept = {record.id for record in self._backend.get(here, ids=ids) if record.document is not None}
+            kept = {record.id for record in self._backend.get(here, Read(ids)) if record.document is not None}
             if others := [id for id in ids if id not in kept]:
                 self._backend.delete(beside, ids=others)
 

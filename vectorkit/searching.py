@@ -3,18 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vectorkit import filters, text
 from vectorkit._narrow import is_array
+from vectorkit.backend.requests import HybridSearch, TextSearch, VectorSearch
 from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
 from vectorkit.fusion import FUSIONS, Fusion, fuse
 from vectorkit.indexing import IndexMethods
-from vectorkit.protocol import TextSearchBackend
 from vectorkit.types import FloatArray, Hit, Metric, Ranking, Vector
 from vectorkit.validation import as_list, check_choice, check_flag, check_natural, check_score, check_share, check_text
 
@@ -53,7 +53,7 @@ class Searching(IndexMethods):
         if not self._backend.capabilities.text_search:
             raise UnsupportedError(f"{self._backend.name} has no text search, so no text index can be made")
         text.analyzer(self._info.spec.language)
-        self._info = cast(TextSearchBackend, self._backend).create_text_index(self._info, progress)
+        self._info = self._backend.create_text_index(self._info, progress)
 
     def search(
         self,
@@ -184,20 +184,20 @@ class Searching(IndexMethods):
         if mode == "vector":
             vectors = self._intake.queries(queries)
             return self._by_vector(vectors, k, tree, least, exact, include_embeddings, effort)
-        backend = self._text_backend(mode)
+        self._check_text_index(mode)
         texts = [_text(query, mode) for query in as_list(queries, "queries")]
         if mode == "text":
             if k == 0 or not texts:
                 return [[] for _ in texts]
             words = [self._words(query) for query in texts]
-            found = backend.search_text(self._info, words, k, where=tree, include_embeddings=include_embeddings)
+            found = self._backend.search_text(self._info, TextSearch(words, k, tree, include_embeddings))
         else:
             array = self._intake.queries(texts if vectors is None else _beside(vectors, len(texts)))
             if k == 0 or not texts:
                 return [[] for _ in texts]
             words = [self._words(query) for query in texts]
-            candidates = backend.search_hybrid(
-                self._info, array, words, fetch_k, where=tree, exact=exact, include_embeddings=include_embeddings
+            candidates = self._backend.search_hybrid(
+                self._info, HybridSearch(array, words, fetch_k, tree, exact, include_embeddings)
             )
             found = [fuse(each, self._info.metric, fusion, weight)[:k] for each in candidates]
         if least is None:
@@ -216,7 +216,8 @@ class Searching(IndexMethods):
         effort: int | None,
     ) -> list[list[Hit]]:
         def run(vectors: FloatArray, exact: bool | None) -> list[Ranking]:
-            return self._ranked(vectors, k, tree, exact, include_embeddings, None if exact else effort)
+            request = VectorSearch(vectors, k, tree, exact, include_embeddings, None if exact else effort)
+            return self._backend.search(self._info, request)
 
         if k == 0 or not len(queries):
             return [[] for _ in queries]
@@ -232,7 +233,7 @@ class Searching(IndexMethods):
         """The words of a query, each once, in an order that depends on nothing else: sums of scores do not differ."""
         return sorted(set(text.analyzer(self._info.spec.language).words(query)))
 
-    def _text_backend(self, mode: Mode) -> TextSearchBackend:
+    def _check_text_index(self, mode: Mode) -> None:
         if self._backend.capabilities.text_search and not self._info.spec.text_index:
             # Another handle may have made the index since this one was opened.
             info = self._backend.open_collection(self.name)
@@ -247,7 +248,6 @@ class Searching(IndexMethods):
             raise UnsupportedError(
                 f"mode={mode!r} needs a text index, and collection {self._info.name!r} has none; {remedy}"
             )
-        return cast(TextSearchBackend, self._backend)
 
     @property
     def name(self) -> str:

@@ -13,9 +13,10 @@ from vectorkit.errors import (
     CollectionMismatchError,
     CollectionNotFoundError,
     InvalidArgumentError,
+    UnsupportedError,
 )
 from vectorkit.indexes import IndexChoice, as_index, check_metric
-from vectorkit.protocol import Embedder, TextSearchBackend, VectorBackend
+from vectorkit.protocol import Embedder, VectorBackend
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
 from vectorkit.validation import MetricName, as_metric, check_dimension, check_flag, check_name
 
@@ -52,13 +53,8 @@ class VectorStore:
     def __init__(self, backend: VectorBackend) -> None:
         if not isinstance(backend, VectorBackend):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(
-                f"{type(backend).__name__} is no VectorBackend: it lacks methods of the protocol; "
-                "for a URL use vectorkit.connect(url)"
-            )
-        if backend.capabilities.text_search and not isinstance(backend, TextSearchBackend):
-            raise InvalidArgumentError(
-                f"{type(backend).__name__} says that it has text search, but is no TextSearchBackend: "
-                "it lacks methods of that protocol"
+                f"backend must be a VectorBackend, got {type(backend).__name__}; derive its class from VectorBackend, "
+                "or for a URL use vectorkit.connect(url)"
             )
         self._backend = backend
 
@@ -125,6 +121,11 @@ class VectorStore:
             columns=as_columns(columns),
         )
         check_metric(spec.index, spec.metric)
+        if spec.metric not in self._backend.capabilities.metrics:
+            raise UnsupportedError(
+                f"metric must be one of {', '.join(self._backend.capabilities.metrics)} on {self._backend.name}, got "
+                f"{spec.metric}; use one of these, or another store"
+            )
         if spec.text_index and self._backend.capabilities.text_search:
             text.analyzer(spec.language)  # which fails where the stemmers are missing, before anything is made
         return Collection(self._backend, self._backend.create_collection(spec), embedder)

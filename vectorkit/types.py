@@ -337,9 +337,14 @@ class Capabilities:
             later part raises `PartialWriteError`.
         atomic_add: Whether `add` refuses an existing id also when another process adds it at the same time.
         approximate_search: Whether there is an index that search may use in place of comparing all records.
-        text_search: Whether collections can have a text index; the backend then is a `TextSearchBackend`.
+        text_search: Whether collections can have a text index, and be searched by words.
         persistent: Whether an acknowledged write survives the end of the process.
         multi_process: Whether several processes may use one store at once.
+        metrics: The metrics that its collections can have.
+        index_changes: Whether indexes can be built, dropped and tuned, and searches explained, while in use.
+        replacing: Whether one collection can be put in the place of another.
+        storage_figures: Whether it says how many bytes a collection takes.
+        foreign_collections: Whether it reads collections that other programs made in the store.
     """
 
     atomic_writes: bool
@@ -348,6 +353,11 @@ class Capabilities:
     text_search: bool
     persistent: bool
     multi_process: bool
+    metrics: tuple[Metric, ...] = ("cosine", "l2", "ip")
+    index_changes: bool = False
+    replacing: bool = False
+    storage_figures: bool = False
+    foreign_collections: bool = False
 
 
 def _indented(text: str) -> str:

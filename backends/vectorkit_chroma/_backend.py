@@ -11,15 +11,16 @@ from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT
 from chromadb.errors import NotFoundError
 
 from vectorkit._collected import when_collected
+from vectorkit.backend.requests import HybridSearch, Read, Scan, TextSearch, VectorSearch
 from vectorkit.errors import BackendError, CollectionExistsError, InvalidArgumentError
 from vectorkit.filters import Filter
+from vectorkit.protocol import VectorBackend
 from vectorkit.types import (
     Batch,
     Candidate,
     Capabilities,
     CollectionInfo,
     CollectionSpec,
-    FloatArray,
     ForeignCollection,
     Hit,
     Patch,
@@ -34,7 +35,6 @@ from vectorkit_chroma.connections.client import Connection, RawCollection
 from vectorkit_chroma.connections.opening import connect, use_client
 from vectorkit_chroma.records import writing
 from vectorkit_chroma.records.reading import matching, record, records
-from vectorkit_chroma.records.rows import Selection
 from vectorkit_chroma.records.table import Table, gone
 from vectorkit_chroma.search.vectors import search
 from vectorkit_chroma.text.searching import candidates, search_text
@@ -43,7 +43,7 @@ from vectorkit_chroma.text.words import Texts
 __all__ = ["ChromaBackend"]
 
 
-class ChromaBackend:
+class ChromaBackend(VectorBackend):
     """Collections in Chroma: in memory, on disk, on a Chroma server, or wherever the caller's own client leads.
 
     A store in memory shares nothing with any other. A folder is used by one process at a time; several stores in that
@@ -110,6 +110,8 @@ class ChromaBackend:
             text_search=True,
             persistent=self._connection.persistent,
             multi_process=not self._connection.exclusive,
+            replacing=True,
+            foreign_collections=True,
         )
 
     # --- collections ------------------------------------------------------------------------------------------
@@ -161,7 +163,7 @@ class ChromaBackend:
             connection.shared.pop(info.generation, None)
 
     def replace_collection(self, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
-        """See `ReplacingBackend.replace_collection`; where it was interrupted, the next opening finishes it."""
+        """See `VectorBackend.replace_collection`; where it was interrupted, the next opening finishes it."""
         connection = self._open()
         with connection.lock:
             raw = [self._named(info.name) for info in (old, new)]
@@ -178,15 +180,15 @@ class ChromaBackend:
     # --- collections of others ----------------------------------------------------------------------------------
 
     def foreign_collections(self) -> list[ForeignCollection]:
-        """See `ForeignCollections.foreign_collections`."""
+        """See `VectorBackend.foreign_collections`."""
         return foreign.foreign_collections(self._open())
 
     def scan_foreign(self, name: str, *, after: str | None = None, batch_size: int = 1000) -> Iterator[list[Record]]:
-        """See `ForeignCollections.scan_foreign`."""
+        """See `VectorBackend.scan_foreign`."""
         return foreign.scan(self._open(), name, after, batch_size)
 
     def get_foreign(self, name: str, ids: Sequence[str]) -> list[Record]:
-        """See `ForeignCollections.get_foreign`."""
+        """See `VectorBackend.get_foreign`."""
         return foreign.get(self._open(), name, list(ids))
 
     # --- records ----------------------------------------------------------------------------------------------
@@ -203,38 +205,23 @@ class ChromaBackend:
         """See `VectorBackend.update`."""
         writing.update(self._table(collection), patches)
 
-    def get(
-        self,
-        collection: CollectionInfo,
-        *,
-        ids: Sequence[str] | None = None,
-        where: Filter | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-        include_embeddings: bool = False,
-    ) -> list[Record]:
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
         """See `VectorBackend.get`."""
         table = self._table(collection)
-        if ids is not None and where is None and limit is None and not offset:
-            page = list(ids)
+        if request.ids is not None and request.where is None and request.limit is None and not request.offset:
+            page = list(request.ids)
         else:
-            page = matching(table, ids, where)[offset : None if limit is None else offset + limit]
-        return records(page, table.read(page, embeddings=include_embeddings))
+            stop = None if request.limit is None else request.offset + request.limit
+            page = matching(table, request.ids, request.where)[request.offset : stop]
+        return records(page, table.read(page, embeddings=request.include_embeddings))
 
-    def scan(
-        self,
-        collection: CollectionInfo,
-        *,
-        where: Filter | None = None,
-        after: str | None = None,
-        batch_size: int = 1000,
-        include_embeddings: bool = False,
-    ) -> Iterator[list[Record]]:
+    def scan(self, collection: CollectionInfo, request: Scan) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`."""
         table = self._table(collection)
-        ids = [id for id in matching(table, None, where) if after is None or id > after]
-        found = table.stream(ids, record, embeddings=include_embeddings)
-        while page := list(islice(found, batch_size)):
+        matched = matching(table, None, request.where)
+        ids = [id for id in matched if request.after is None or id > request.after]
+        found = table.stream(ids, record, embeddings=request.include_embeddings)
+        while page := list(islice(found, request.batch_size)):
             yield page
 
     def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
@@ -248,26 +235,17 @@ class ChromaBackend:
         """See `VectorBackend.delete`."""
         return writing.delete(self._table(collection), where, ids)
 
-    def search(
-        self,
-        collection: CollectionInfo,
-        queries: FloatArray,
-        k: int,
-        *,
-        where: Filter | None = None,
-        exact: bool | None = None,
-        include_embeddings: bool = False,
-    ) -> list[Ranking]:
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
         """See `VectorBackend.search`."""
         table = self._table(collection)
-        return self._ranked(table, queries, k, table.select(where), exact, include_embeddings)
+        return search(table, request, table.select(request.where))
 
     # --- text -------------------------------------------------------------------------------------------------
 
     def create_text_index(
         self, collection: CollectionInfo, progress: Callable[[int, int], None] | None = None
     ) -> CollectionInfo:
-        """See `TextSearchBackend.create_text_index`. Nothing is stored but that there is one."""
+        """See `VectorBackend.create_text_index`. Nothing is stored but that there is one."""
         table = self._table(collection)
         info = self._kept(self._named(collection.name)).info
         if info.generation != collection.generation:
@@ -279,35 +257,19 @@ class ChromaBackend:
             table.info = info
         return info
 
-    def search_text(
-        self,
-        collection: CollectionInfo,
-        queries: Sequence[Sequence[str]],
-        k: int,
-        *,
-        where: Filter | None = None,
-        include_embeddings: bool = False,
-    ) -> list[list[Hit]]:
-        """See `TextSearchBackend.search_text`."""
+    def search_text(self, collection: CollectionInfo, request: TextSearch) -> list[list[Hit]]:
+        """See `VectorBackend.search_text`."""
         table = self._table(collection)
-        return search_text(table, queries, k, table.select(where), include_embeddings=include_embeddings)
+        return search_text(table, request, table.select(request.where))
 
-    def search_hybrid(
-        self,
-        collection: CollectionInfo,
-        vectors: FloatArray,
-        queries: Sequence[Sequence[str]],
-        fetch_k: int,
-        *,
-        where: Filter | None = None,
-        exact: bool | None = None,
-        include_embeddings: bool = False,
-    ) -> list[list[Candidate]]:
-        """See `TextSearchBackend.search_hybrid`."""
+    def search_hybrid(self, collection: CollectionInfo, request: HybridSearch) -> list[list[Candidate]]:
+        """See `VectorBackend.search_hybrid`."""
         table = self._table(collection)
-        selection = table.select(where)
-        rankings = self._ranked(table, vectors, fetch_k, selection, exact, include_embeddings)
-        return candidates(table, vectors, queries, rankings, fetch_k, selection, include_embeddings=include_embeddings)
+        selection = table.select(request.where)
+        by_vector = VectorSearch(
+            request.vectors, request.fetch_k, request.where, request.exact, request.include_embeddings
+        )
+        return candidates(table, request, search(table, by_vector, selection), selection)
 
     def close(self) -> None:
         """See `VectorBackend.close`. A client that the caller brought stays open."""
@@ -351,11 +313,3 @@ class ChromaBackend:
             if table.info.generation != collection.generation:
                 raise gone(collection)
         return table
-
-    @staticmethod
-    def _ranked(
-        table: Table, queries: FloatArray, k: int, selection: Selection, exact: bool | None, include_embeddings: bool
-    ) -> list[Ranking]:
-        if table.info.spec.index is None:
-            exact = True
-        return search(table, queries, k, selection, exact=exact, include_embeddings=include_embeddings)

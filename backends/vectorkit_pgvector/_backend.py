@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -9,11 +10,12 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import ConnectionPool
 
+from vectorkit.backend.requests import HybridSearch, Read, Scan, TextSearch, VectorSearch
 from vectorkit.embedding import identity_of
 from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
 from vectorkit.indexes import Index, IndexProgress, IVFFlat
-from vectorkit.protocol import Embedder
+from vectorkit.protocol import Embedder, VectorBackend
 from vectorkit.text import analyzer
 from vectorkit.types import (
     Batch,
@@ -22,7 +24,6 @@ from vectorkit.types import (
     CollectionInfo,
     CollectionSpec,
     Explanation,
-    FloatArray,
     Hit,
     Patch,
     Ranking,
@@ -65,7 +66,7 @@ __all__ = ["PgVectorBackend"]
 _EMBEDDED: Final = "postgresql+embedded:"
 
 
-class PgVectorBackend:
+class PgVectorBackend(VectorBackend):
     """Collections as tables of a PostgreSQL database, searched with pgvector 0.7 or later.
 
     Give one of `url`, `pool` and `connection`. With a pool or a connection of the caller's, its settings stay as
@@ -131,6 +132,9 @@ class PgVectorBackend:
             text_search=True,
             persistent=True,
             multi_process=True,
+            index_changes=True,
+            replacing=True,
+            storage_figures=True,
         )
 
     def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
@@ -212,7 +216,7 @@ class PgVectorBackend:
             self._sessions.write(lambda session: self._catalog.drop(session, name))
 
     def replace_collection(self, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
-        """See `ReplacingBackend.replace_collection`; one transaction.
+        """See `VectorBackend.replace_collection`; one transaction.
 
         An adopted table stays as it is, apart from being the collection no more. It cannot take the place of another
         one: `UnsupportedError`.
@@ -258,58 +262,23 @@ class PgVectorBackend:
             finally:
                 self._sizes.changed()
 
-    def get(
-        self,
-        collection: CollectionInfo,
-        *,
-        ids: Sequence[str] | None = None,
-        where: Filter | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-        include_embeddings: bool = False,
-    ) -> list[Record]:
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
         """See `VectorBackend.get`."""
         with translated(collection):
             table = self._table(collection)
-            return self._sessions.read(
-                lambda session: reading.get(
-                    session,
-                    table,
-                    ids=ids,
-                    where=where,
-                    limit=limit,
-                    offset=offset,
-                    include_embeddings=include_embeddings,
-                )
-            )
+            return self._sessions.read(lambda session: reading.get(session, table, request))
 
-    def scan(
-        self,
-        collection: CollectionInfo,
-        *,
-        where: Filter | None = None,
-        after: str | None = None,
-        batch_size: int = 1000,
-        include_embeddings: bool = False,
-    ) -> Iterator[list[Record]]:
+    def scan(self, collection: CollectionInfo, request: Scan) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`. Between pages no connection is held."""
         while True:
             with translated(collection):
                 table = self._table(collection)
-                read = partial(
-                    reading.page,
-                    table=table,
-                    where=where,
-                    after=after,
-                    size=batch_size,
-                    include_embeddings=include_embeddings,
-                )
-                records = self._sessions.read(read)
+                records = self._sessions.read(partial(reading.page, table=table, request=request))
             if records:
                 yield records
-            if len(records) < batch_size:
+            if len(records) < request.batch_size:
                 return
-            after = records[-1].id
+            request = replace(request, after=records[-1].id)
 
     def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
         """See `VectorBackend.count`."""
@@ -330,18 +299,20 @@ class PgVectorBackend:
             finally:
                 self._sizes.changed()
 
-    def search(
-        self,
-        collection: CollectionInfo,
-        queries: FloatArray,
-        k: int,
-        *,
-        where: Filter | None = None,
-        exact: bool | None = None,
-        include_embeddings: bool = False,
-    ) -> list[Ranking]:
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
         """See `VectorBackend.search`."""
-        return self._search(collection, queries, k, where, exact, include_embeddings, None)
+        with translated(collection):
+            table = self._table(collection)
+            requests = [
+                Request(query, request.k, request.where, request.exact, request.include_embeddings)
+                for query in request.queries
+            ]
+            settings = self._settings(table, request.k, request.exact, request.effort)
+
+            def work(session: Session, some: Sequence[Request]) -> list[Ranking]:
+                return vector_search.search(session, table, some, self._sizes)
+
+            return shared(self._sessions, requests, work, settings)
 
     def create_index(
         self,
@@ -350,7 +321,7 @@ class PgVectorBackend:
         *,
         progress: Callable[[IndexProgress], object] | None = None,
     ) -> CollectionInfo:
-        """See `IndexedBackend.create_index`.
+        """See `VectorBackend.create_index`.
 
         The table stays in use meanwhile (`CREATE INDEX CONCURRENTLY`), but for a transaction of the caller's: there
         other writers wait until it ends.
@@ -359,54 +330,31 @@ class PgVectorBackend:
             return self._indexing.create(collection, self._table(collection), index, progress, again=False)
 
     def drop_index(self, collection: CollectionInfo) -> CollectionInfo:
-        """See `IndexedBackend.drop_index`."""
+        """See `VectorBackend.drop_index`."""
         with translated(collection):
             return self._indexing.drop(collection, self._table(collection))
 
     def reindex(
         self, collection: CollectionInfo, *, progress: Callable[[IndexProgress], object] | None = None
     ) -> CollectionInfo:
-        """See `IndexedBackend.reindex`."""
+        """See `VectorBackend.reindex`."""
         with translated(collection):
             index = collection.spec.index
             assert index is not None, "the facade asks for no index to be built anew where there is none"
             return self._indexing.create(collection, self._table(collection), index, progress, again=True)
 
-    def search_tuned(
-        self,
-        collection: CollectionInfo,
-        queries: FloatArray,
-        k: int,
-        *,
-        effort: int,
-        where: Filter | None = None,
-        exact: bool | None = None,
-        include_embeddings: bool = False,
-    ) -> list[Ranking]:
-        """See `IndexedBackend.search_tuned`."""
-        return self._search(collection, queries, k, where, exact, include_embeddings, effort)
-
-    def explain(
-        self,
-        collection: CollectionInfo,
-        query: FloatArray,
-        k: int,
-        *,
-        where: Filter | None = None,
-        exact: bool | None = None,
-        effort: int | None = None,
-    ) -> Explanation:
-        """See `IndexedBackend.explain`: each statement runs twice, under `EXPLAIN ANALYZE` and for its rows."""
+    def explain(self, collection: CollectionInfo, request: VectorSearch) -> Explanation:
+        """See `VectorBackend.explain`: each statement runs twice, under `EXPLAIN ANALYZE` and for its rows."""
         with translated(collection):
             table = self._table(collection)
-            settings = self._settings(table, k, exact, effort)
-            request = Request(query, k, where, exact, False)
+            settings = self._settings(table, request.k, request.exact, request.effort)
+            one = Request(request.queries[0], request.k, request.where, request.exact, False)
             return self._sessions.read(
-                lambda session: explaining.explain(session, table, request, settings), settings=settings
+                lambda session: explaining.explain(session, table, one, settings), settings=settings
             )
 
     def measure_storage(self, collection: CollectionInfo) -> Storage:
-        """See `MeasuredBackend.measure_storage`; of a table of the application's, all of that table."""
+        """See `VectorBackend.measure_storage`; of a table of the application's, all of that table."""
         with translated(collection):
             table, tables = self._table(collection), self._catalog.text_tables(collection)
             return self._sessions.read(lambda session: storage.measure(session, table, tables))
@@ -414,7 +362,7 @@ class PgVectorBackend:
     def create_text_index(
         self, collection: CollectionInfo, progress: Callable[[int, int], None] | None = None
     ) -> CollectionInfo:
-        """See `TextSearchBackend.create_text_index`.
+        """See `VectorBackend.create_text_index`.
 
         One transaction, in which other writers wait and readers do not. If the database has the extension pg_trgm, the
         documents get an index for `where_document`, too; adding records then takes about half a millisecond more each.
@@ -439,44 +387,27 @@ class PgVectorBackend:
             table = self._table(collection)
             return self._sessions.write(work, repeatable=False)
 
-    def search_text(
-        self,
-        collection: CollectionInfo,
-        queries: Sequence[Sequence[str]],
-        k: int,
-        *,
-        where: Filter | None = None,
-        include_embeddings: bool = False,
-    ) -> list[list[Hit]]:
-        """See `TextSearchBackend.search_text`."""
+    def search_text(self, collection: CollectionInfo, request: TextSearch) -> list[list[Hit]]:
+        """See `VectorBackend.search_text`."""
         tables = self._catalog.text_tables(collection)
         with translated(collection):
             table = self._table(collection)
-            return self._sessions.read(
-                lambda session: text_search.search_text(
-                    session, table, tables, queries, k, where=where, include_embeddings=include_embeddings
-                )
-            )
+            return self._sessions.read(lambda session: text_search.search_text(session, table, tables, request))
 
-    def search_hybrid(
-        self,
-        collection: CollectionInfo,
-        vectors: FloatArray,
-        queries: Sequence[Sequence[str]],
-        fetch_k: int,
-        *,
-        where: Filter | None = None,
-        exact: bool | None = None,
-        include_embeddings: bool = False,
-    ) -> list[list[Candidate]]:
-        """See `TextSearchBackend.search_hybrid`."""
+    def search_hybrid(self, collection: CollectionInfo, request: HybridSearch) -> list[list[Candidate]]:
+        """See `VectorBackend.search_hybrid`."""
         tables = self._catalog.text_tables(collection)
         with translated(collection):
             table = self._table(collection)
-            requests = [Request(vector, fetch_k, where, exact, include_embeddings) for vector in vectors]
+            requests = [
+                Request(vector, request.fetch_k, request.where, request.exact, request.include_embeddings)
+                for vector in request.vectors
+            ]
             return self._sessions.read(
-                lambda session: text_search.search_hybrid(session, table, tables, requests, queries, self._sizes),
-                settings=self._settings(table, fetch_k, exact, None),
+                lambda session: text_search.search_hybrid(
+                    session, table, tables, requests, request.queries, self._sizes
+                ),
+                settings=self._settings(table, request.fetch_k, request.exact, None),
             )
 
     def close(self) -> None:
@@ -499,26 +430,6 @@ class PgVectorBackend:
             return
         with self._sessions.may_wait() as may_wait, nullcontext() if may_wait else source.spooled():
             self._sessions.write(work, repeatable=False)
-
-    def _search(
-        self,
-        collection: CollectionInfo,
-        queries: FloatArray,
-        k: int,
-        where: Filter | None,
-        exact: bool | None,
-        include_embeddings: bool,
-        effort: int | None,
-    ) -> list[Ranking]:
-        with translated(collection):
-            table = self._table(collection)
-            requests = [Request(query, k, where, exact, include_embeddings) for query in queries]
-            settings = self._settings(table, k, exact, effort)
-
-            def work(session: Session, some: Sequence[Request]) -> list[Ranking]:
-                return vector_search.search(session, table, some, self._sizes)
-
-            return shared(self._sessions, requests, work, settings)
 
     def _settings(self, table: Table, k: int, exact: bool | None, effort: int | None) -> dict[str, str]:
         """The settings of the session that a search needs."""

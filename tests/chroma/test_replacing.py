@@ -68,7 +68,7 @@ def test_before_the_first_step_the_old_one_is_there(tmp_path: Path) -> None:
     with vk.connect(f"chroma:{tmp_path}") as store:
         docs, beside = store.get_collection("docs"), store.get_collection("beside")
         assert ([record.id for record in docs.get()], [record.id for record in beside.get()]) == (["old"], ["new"])
-        store.backend.replace_collection(docs.info(), beside.info())  # type: ignore[attr-defined]
+        store.backend.replace_collection(docs.info(), beside.info())
         opened(store)
         listed(store)
 

@@ -18,6 +18,7 @@ from vectorkit.testing.report import SECTIONS
 ROOT = Path(__file__).parents[2]
 
 FAULTY = """
+from dataclasses import replace
 from vectorkit import MemoryBackend
 from vectorkit.types import Capabilities
 
@@ -28,10 +29,8 @@ class Short(MemoryBackend):
     def from_url(cls, url):
         return cls()
 
-    def search(self, collection, queries, k, *, where=None, exact=None, include_embeddings=False):
-        return super().search(
-            collection, queries, max(1, k - 1), where=where, exact=exact, include_embeddings=include_embeddings
-        )
+    def search(self, collection, request):
+        return super().search(collection, replace(request, k=max(1, request.k - 1)))
 
 class Counting(MemoryBackend):
     "Writes a line for each workload of the property test."

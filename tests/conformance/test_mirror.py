@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vectorkit import MemoryBackend, VectorBackend
+from vectorkit.backend.requests import Scan
 from vectorkit.mirror import MirrorBackend
 from vectorkit.testing import BackendConformance
 from vectorkit.testing._asserts import assert_embedding, typed
@@ -36,7 +37,7 @@ def assert_equal(one: VectorBackend, other: VectorBackend) -> None:
         here, there = (
             [
                 record
-                for page in store.scan(store.open_collection(info.name), include_embeddings=True)
+                for page in store.scan(store.open_collection(info.name), Scan(include_embeddings=True))
                 for record in page
             ]
             for store in (one, other)

@@ -12,6 +12,7 @@ import pytest
 from psycopg import sql
 
 from vectorkit import BackendUnavailableError, Batch, CollectionInfo, MemoryBackend, Record, VectorBackend, VectorStore
+from vectorkit.backend.requests import Scan
 from vectorkit.mirror import MirrorBackend
 
 Contents: TypeAlias = dict[str, list[tuple[object, ...]]]
@@ -48,7 +49,7 @@ def contents() -> Callable[[VectorBackend], Contents]:
 
     def read(store: VectorBackend) -> Contents:
         return {
-            info.name: [row(record) for page in store.scan(info, include_embeddings=True) for record in page]
+            info.name: [row(record) for page in store.scan(info, Scan(include_embeddings=True)) for record in page]
             for info in store.list_collections()
         }
 

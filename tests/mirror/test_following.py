@@ -20,16 +20,14 @@ from vectorkit import (
     BackendTimeoutError,
     BackendUnavailableError,
     DuplicateIdError,
-    IndexedBackend,
     InvalidArgumentError,
     MemoryBackend,
-    ReplacingBackend,
-    TextSearchBackend,
     UnsupportedError,
     VectorBackend,
     VectorStore,
     embedder,
 )
+from vectorkit.backend.requests import Read
 from vectorkit.mirror import MirrorBackend
 from vectorkit_chroma import ChromaBackend
 from vectorkit_pgvector import PgVectorBackend
@@ -46,13 +44,13 @@ def test_a_mirror_has_what_its_primary_has(mirrored: Mirrors, postgres_url: str)
     """9.2 Text search, if both have it; indexes and replacing, if the primary has them."""
     mirror = mirrored(ChromaBackend("chroma:"), MemoryBackend())
     assert isinstance(mirror, VectorBackend)
-    assert isinstance(mirror, TextSearchBackend)
-    assert isinstance(mirror, ReplacingBackend)
-    assert not isinstance(mirror, IndexedBackend)
+    assert mirror.capabilities.text_search
+    assert mirror.capabilities.replacing
+    assert not mirror.capabilities.index_changes
     assert mirror.name.endswith("in memory, mirrored to memory")
     mirror.close()
     mirror = mirrored(PgVectorBackend(postgres_url), MemoryBackend())
-    assert isinstance(mirror, IndexedBackend)
+    assert mirror.capabilities.index_changes
     assert mirror.capabilities.persistent
     assert not mirror.capabilities.multi_process
 
@@ -61,8 +59,6 @@ def test_text_search_that_the_secondary_lacks_is_refused(mirrored: Mirrors) -> N
     """9.2 Also the text index of a collection to be created."""
 
     class Wordless(MemoryBackend):
-        create_text_index = None  # type: ignore[assignment]
-
         @property
         def capabilities(self) -> Any:
             return replace(super().capabilities, text_search=False)
@@ -253,7 +249,7 @@ def test_the_journal_survives_the_mirror(mirrored: Mirrors, fill: Fill, unsteady
     again = mirrored(ChromaBackend(path), unsteady)
     assert again.report().journal == 2
     again.flush()
-    assert [record.id for record in unsteady.get(unsteady.open_collection("docs"))] == [
+    assert [record.id for record in unsteady.get(unsteady.open_collection("docs"), Read())] == [
         f"{at:05}" for at in range(1, 6)
     ]
 
@@ -368,7 +364,7 @@ def test_a_full_disk_refuses_writes_and_loses_nothing(
     ("arguments", "message"),
     [
         ({"primary": VectorStore(MemoryBackend())}, "attribute backend"),
-        ({"secondary": "memory:"}, "no VectorBackend"),
+        ({"secondary": "memory:"}, "must be a VectorBackend, got str"),
         ({"sample": 1.5}, "from 0 to 1"),
         ({"sample": "all"}, "from 0 to 1"),
         ({"journal": None}, "path of a file"),

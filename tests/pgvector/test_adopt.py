@@ -37,6 +37,7 @@ from vectorkit import (
     VectorStore,
     filters,
 )
+from vectorkit.backend.requests import VectorSearch
 from vectorkit.embedders import HashEmbedder
 from vectorkit_pgvector import PgVectorBackend
 from vectorkit_pgvector.search import plan_cache
@@ -1002,5 +1003,6 @@ def test_collections_of_one_table_do_not_know_of_each_others_size(
         store.get_collection(name).create_index()
     query = np.ones((1, 2), dtype=np.float32)
     for where in (None, filters.parse({"kind": 1})):
-        found = [backend.search(store.get_collection(name).info(), query, 3, where=where)[0] for name in ("aaa", "bbb")]
+        request = VectorSearch(query, 3, where)
+        found = [backend.search(store.get_collection(name).info(), request)[0] for name in ("aaa", "bbb")]
         assert [ranking.exact for ranking in found] == [False, True]

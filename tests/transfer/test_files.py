@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import vectorkit as vk
+from vectorkit.backend.requests import Read
 from vectorkit.transfer.files.file import FileSource, FileTarget
 from vectorkit.transfer.files.parquet import arrow
 
@@ -67,7 +68,9 @@ def test_a_round_trip_through_a_file_keeps_every_record_and_setting(source: vk.V
     assert back.open_collection("docs").spec == source.open_collection("docs").spec
     assert back.open_collection("docs").spec.embedder.revision == "abc"  # type: ignore[union-attr]
     infos = source.open_collection("docs"), back.open_collection("docs")
-    ours, theirs = (each.get(info, include_embeddings=True) for each, info in zip((source, back), infos, strict=True))
+    ours, theirs = (
+        each.get(info, Read(include_embeddings=True)) for each, info in zip((source, back), infos, strict=True)
+    )
     assert ours == theirs
     assert repr([each.metadata for each in ours]) == repr([each.metadata for each in theirs])
     for mine, yours in zip(ours, theirs, strict=True):
@@ -92,7 +95,7 @@ def test_a_difference_between_a_store_and_a_file_is_found(source: vk.VectorBacke
     other = vk.MemoryBackend()
     vk.copy(source, other)
     info = other.open_collection("docs")
-    (record,) = other.get(info, ids=["B\n1"], include_embeddings=True)
+    (record,) = other.get(info, Read(["B\n1"], include_embeddings=True))
     vector = np.asarray(record.embedding, dtype=np.float32)[None]
     other.upsert(info, [vk.Batch(["B\n1"], [record.document], vector, [{**record.metadata, "true": 1}])])
     (check,) = vk.verify(other, url).collections
@@ -136,14 +139,14 @@ def test_a_file_holds_one_collection_and_is_read_by_its_name(source: vk.VectorBa
 def test_records_are_read_after_an_id_and_by_ids(source: vk.VectorBackend, url: str) -> None:
     vk.copy(source, url)
     info = source.open_collection("docs")
-    ids = [record.id for record in source.get(info)]
+    ids = [record.id for record in source.get(info, Read())]
     file = FileSource(url)
     assert [record.id for batch in file.read("docs", after=ids[1499]) for record in batch] == ids[1500:]
     assert max(len(batch) for batch in file.read("docs", batch_size=70)) <= 70
     wanted = [ids[2000], "no such id", ids[3], ids[1000]]
     found = file.get("docs", wanted)
     assert [record.id for record in found] == [ids[2000], ids[3], ids[1000]]
-    assert found == source.get(info, ids=wanted)
+    assert found == source.get(info, Read(wanted))
 
 
 def test_a_copy_that_is_killed_leaves_no_file_and_the_next_one_is_whole(tmp_path: Path, url: str) -> None:
@@ -238,7 +241,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """Written and read by a process of its own, 8,000 records and 32,000."""
     program = (
         "import os, sys, vectorkit as vk, numpy as np\n"
-        "from vectorkit.transfer.files.file import FileTarget, FileSource\n"
+        "from vectorkit.backend.requests import Read
+from vectorkit.transfer.files.file import FileTarget, FileSource\n"
         "from pathlib import Path\n"
         "url, n = sys.argv[1], int(sys.argv[2])\n"
         "w = FileTarget(url).begin(vk.CollectionSpec('docs', 'l2', 32), 'test')\n"
@@ -277,7 +281,7 @@ def test_json_lines_that_others_wrote_are_read_in_any_order(tmp_path: Path) -> N
     assert report.collections[0].remarks[0].endswith("the metric is that of the URL, no embedder is known")
     info = store.open_collection("their-records")
     assert (info.spec.metric, info.spec.dimension, info.spec.embedder) == ("ip", 3, None)
-    found = store.get(info, include_embeddings=True)
+    found = store.get(info, Read(include_embeddings=True))
     assert [(record.id, record.document, record.metadata) for record in found] == [
         ("a", None, {}),
         ("b", "text b", {"n": 1}),
@@ -304,7 +308,7 @@ def test_parquet_that_others_wrote_is_read_if_it_is_in_order(tmp_path: Path) -> 
     pa.parquet.write_table(table, path)
     store = vk.MemoryBackend()
     vk.copy(f"file:{path}?metric=l2", store)
-    found = store.get(store.open_collection("theirs"))
+    found = store.get(store.open_collection("theirs"), Read())
     assert [record.metadata for record in found] == [{"n": 1, "s": "x"}, {"n": 2, "s": None}, {}]
     assert FileSource(f"file:{path}?metric=l2").get("theirs", ["c", "a"])[0].id == "c"
     pa.parquet.write_table(table.sort_by([("id", "descending")]), path)

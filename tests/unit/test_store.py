@@ -14,14 +14,13 @@ from vectorkit import (
     CollectionInfo,
     CollectionSpec,
     EmbedderIdentity,
-    Filter,
     Hit,
     MemoryBackend,
     Ranking,
     Record,
     VectorStore,
 )
-from vectorkit.types import FloatArray
+from vectorkit.backend.requests import Read, VectorSearch
 
 
 class Watched(MemoryBackend):
@@ -43,20 +42,9 @@ class Watched(MemoryBackend):
         self.reading = False
         super().upsert(collection, self.batches)
 
-    def get(
-        self,
-        collection: CollectionInfo,
-        *,
-        ids: Sequence[str] | None = None,
-        where: Filter | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-        include_embeddings: bool = False,
-    ) -> list[Record]:
-        self.numbers += [limit, offset]
-        return super().get(
-            collection, ids=ids, where=where, limit=limit, offset=offset, include_embeddings=include_embeddings
-        )
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
+        self.numbers += [request.limit, request.offset]
+        return super().get(collection, request)
 
 
 class Forgetful(MemoryBackend):
@@ -66,19 +54,10 @@ class Forgetful(MemoryBackend):
         super().__init__()
         self.exact: list[bool | None] = []
 
-    def search(
-        self,
-        collection: CollectionInfo,
-        queries: FloatArray,
-        k: int,
-        *,
-        where: Filter | None = None,
-        exact: bool | None = None,
-        include_embeddings: bool = False,
-    ) -> list[Ranking]:
-        self.exact.append(exact)
-        found = super().search(collection, queries, k + 1, where=where, include_embeddings=include_embeddings)
-        if exact:
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
+        self.exact.append(request.exact)
+        k, found = request.k, super().search(collection, replace(request, k=request.k + 1))
+        if request.exact:
             return [replace(each, hits=each.hits[:k]) for each in found]
         return [Ranking([hit for hit in each.hits if hit.id != "lost"][:k], exact=False) for each in found]
 

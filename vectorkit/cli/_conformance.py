@@ -78,7 +78,7 @@ def _print_report(found: "Report") -> None:
     """A line a section, then every failure and deviation, then the verdict."""
     out.print(f"[bold]{escape(found.backend)}[/]")
     out.print(", ".join(f"{name} {number}" for name, number in found.versions.items()), style="dim")
-    can = [name.replace("_", " ") for name, value in found.to_json()["capabilities"].items() if value]
+    can = [name.replace("_", " ") for name, value in found.to_json()["capabilities"].items() if value is True]
     out.print(f"declares: {', '.join(can) or 'nothing'}\n", style="dim")
     table = Table("section", *("passed", "failed", "deviations", "not run", "seconds"), box=None)
     for column in table.columns[1:]:

@@ -1,23 +1,25 @@
 """`MirrorBackend`: the methods of the protocol."""
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Self
 from urllib.parse import unquote
 
+from vectorkit.backend.requests import HybridSearch, Read, Scan, TextSearch, VectorSearch
 from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
+from vectorkit.indexes import Index, IndexProgress
 from vectorkit.mirror._base import Mirroring, Write
-from vectorkit.mirror._optional import fitting
-from vectorkit.protocol import IndexedBackend, ReplacingBackend, TextSearchBackend, VectorBackend
+from vectorkit.protocol import VectorBackend
 from vectorkit.registry import open_backend
 from vectorkit.types import (
     Batch,
+    Candidate,
     Capabilities,
     CollectionInfo,
     CollectionSpec,
-    FloatArray,
+    Explanation,
+    Hit,
     Patch,
     Ranking,
     Record,
@@ -29,14 +31,13 @@ _PAGE = 1000
 _FORM = "mirror:?primary=URL&secondary=URL&journal=PATH (and &sample=0.01), each part percent-encoded"
 
 
-class MirrorBackend(Mirroring):
+class MirrorBackend(Mirroring, VectorBackend):
     """Two stores that are kept equal: the primary answers, and the secondary takes over what is written.
 
-    It is what the primary is (`TextSearchBackend` if both stores are, `IndexedBackend`, `ReplacingBackend`), with
-    its results and its errors. Which records a write touches is on disk in the journal before the primary has them; a
-    thread then makes these records in the secondary what they are in the primary. So nothing is lost whenever the
-    process is killed or the secondary is away: the next mirror with this journal goes on. A write waits for the
-    primary and one `fsync`, never for the secondary.
+    It can do what the primary can (text search if both can), with its results and its errors. Which records a write
+    touches is on disk in the journal before the primary has them; a thread then makes these records in the secondary
+    what they are in the primary. So nothing is lost whenever the process is killed or the secondary is away: the next
+    mirror with this journal goes on. A write waits for the primary and one `fsync`, never for the secondary.
 
     Collections that the secondary lacks are made, and filled with what the primary holds already, beginning when the
     mirror is first used. One that it has must hold nothing that the primary lacks, or it is left alone, which
@@ -58,28 +59,6 @@ class MirrorBackend(Mirroring):
         BackendUnavailableError: Another mirror has the journal open.
         BackendError: The journal cannot be used; as of every write, which then has not taken place.
     """
-
-    def __new__(
-        cls,
-        primary: VectorBackend,
-        secondary: VectorBackend,
-        *,
-        journal: str | os.PathLike[str],
-        sample: float = 0.01,
-    ) -> Self:
-        """Make it of the class that has what the primary has."""
-        made: Self = object.__new__(_class_for(cls, primary, secondary))
-        return made
-
-    def __init__(
-        self,
-        primary: VectorBackend,
-        secondary: VectorBackend,
-        *,
-        journal: str | os.PathLike[str],
-        sample: float = 0.01,
-    ) -> None:
-        super().__init__(primary, secondary, journal=journal, sample=sample)
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -113,9 +92,16 @@ class MirrorBackend(Mirroring):
 
     @property
     def capabilities(self) -> Capabilities:
-        """The primary's; text search if both have it; one process."""
+        """The primary's; of text search and metrics what both have; one process."""
         own, other = self.primary.capabilities, self.secondary.capabilities
-        return replace(own, text_search=own.text_search and other.text_search, multi_process=False)
+        return replace(
+            own,
+            text_search=own.text_search and other.text_search,
+            metrics=tuple(metric for metric in own.metrics if metric in other.metrics),
+            multi_process=False,
+            storage_figures=False,
+            foreign_collections=False,
+        )
 
     def promote(self, timeout: float = 10.0) -> None:
         """Let the secondary be the primary, and the primary the secondary, which is kept equal from then on.
@@ -131,7 +117,6 @@ class MirrorBackend(Mirroring):
             BackendError: A collection was changed by others; nothing has changed.
         """
         self._turn(timeout)
-        self.__class__ = _class_for(type(self).__bases__[0], self.primary, self.secondary)
 
     def create_collection(self, spec: CollectionSpec) -> CollectionInfo:
         """See `VectorBackend.create_collection`; the secondary's is made with an index that it has."""
@@ -181,45 +166,15 @@ class MirrorBackend(Mirroring):
             write.ids(info, [id for patch in patches for id in patch.ids])
             write.view.first.update(info, patches)
 
-    def get(
-        self,
-        collection: CollectionInfo,
-        *,
-        ids: Sequence[str] | None = None,
-        where: Filter | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-        include_embeddings: bool = False,
-    ) -> list[Record]:
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
         """See `VectorBackend.get`."""
         view = self._ready()
-        return view.first.get(
-            view.here(collection),
-            ids=ids,
-            where=where,
-            limit=limit,
-            offset=offset,
-            include_embeddings=include_embeddings,
-        )
+        return view.first.get(view.here(collection), request)
 
-    def scan(
-        self,
-        collection: CollectionInfo,
-        *,
-        where: Filter | None = None,
-        after: str | None = None,
-        batch_size: int = 1000,
-        include_embeddings: bool = False,
-    ) -> Iterator[list[Record]]:
+    def scan(self, collection: CollectionInfo, request: Scan) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`."""
         view = self._ready()
-        yield from view.first.scan(
-            view.here(collection),
-            where=where,
-            after=after,
-            batch_size=batch_size,
-            include_embeddings=include_embeddings,
-        )
+        yield from view.first.scan(view.here(collection), request)
 
     def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
         """See `VectorBackend.count`."""
@@ -236,41 +191,96 @@ class MirrorBackend(Mirroring):
                 write.ids(info, ids)
                 return first.delete(info, ids=ids, where=where)
             found: list[str] = []
-            for page in first.scan(info, where=where, batch_size=_PAGE):
+            for page in first.scan(info, Scan(where, batch_size=_PAGE)):
                 write.ids(info, [record.id for record in page])
                 found += (record.id for record in page)
             # By id: a record that another thread writes now is in the journal for that, maybe done, not for this.
             return first.delete(info, ids=found, where=where) if found else 0
 
-    def search(
-        self,
-        collection: CollectionInfo,
-        queries: FloatArray,
-        k: int,
-        *,
-        where: Filter | None = None,
-        exact: bool | None = None,
-        include_embeddings: bool = False,
-    ) -> list[Ranking]:
-        """See `VectorBackend.search`."""
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
+        """See `VectorBackend.search`; one with a setting of the primary's index is not sampled."""
+        if request.effort is not None:
+            view = self._ready()
+            return view.first.search(view.here(collection), request)
         return self._asked(
             collection,
-            lambda store, info: store.search(
-                info, queries, k, where=where, exact=exact, include_embeddings=include_embeddings
-            ),
+            lambda store, info: store.search(info, request),
             lambda found: [{hit.id: hit.score for hit in ranking.hits} for ranking in found],
         )
+
+    def create_text_index(
+        self, collection: CollectionInfo, progress: Callable[[int, int], None] | None = None
+    ) -> CollectionInfo:
+        """See `VectorBackend.create_text_index`; the secondary makes its own."""
+        if not self.capabilities.text_search:
+            return super().create_text_index(collection, progress)
+        with self._writing() as write:
+            info = write.view.here(collection)
+            write.made(info)
+            return write.view.handed(write.view.first.create_text_index(info, progress))
+
+    def search_text(self, collection: CollectionInfo, request: TextSearch) -> list[list[Hit]]:
+        """See `VectorBackend.search_text`."""
+        return self._asked(
+            collection,
+            lambda store, info: store.search_text(info, request),
+            lambda found: [{hit.id: hit.score for hit in hits} for hits in found],
+        )
+
+    def search_hybrid(self, collection: CollectionInfo, request: HybridSearch) -> list[list[Candidate]]:
+        """See `VectorBackend.search_hybrid`; the scores compared are those of the vectors."""
+        return self._asked(
+            collection,
+            lambda store, info: store.search_hybrid(info, request),
+            lambda found: [{each.hit.id: each.hit.score for each in candidates} for candidates in found],
+        )
+
+    def create_index(
+        self,
+        collection: CollectionInfo,
+        index: Index,
+        *,
+        progress: Callable[[IndexProgress], object] | None = None,
+    ) -> CollectionInfo:
+        """See `VectorBackend.create_index`: the primary's. The secondary's indexes are its own, and their settings."""
+        view = self._ready()
+        return view.handed(view.first.create_index(view.here(collection), index, progress=progress))
+
+    def drop_index(self, collection: CollectionInfo) -> CollectionInfo:
+        """See `VectorBackend.drop_index`: the primary's."""
+        view = self._ready()
+        return view.handed(view.first.drop_index(view.here(collection)))
+
+    def reindex(
+        self, collection: CollectionInfo, *, progress: Callable[[IndexProgress], object] | None = None
+    ) -> CollectionInfo:
+        """See `VectorBackend.reindex`: the primary's."""
+        view = self._ready()
+        return view.handed(view.first.reindex(view.here(collection), progress=progress))
+
+    def explain(self, collection: CollectionInfo, request: VectorSearch) -> Explanation:
+        """See `VectorBackend.explain`: the primary's search."""
+        view = self._ready()
+        return view.first.explain(view.here(collection), request)
+
+    def replace_collection(self, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
+        """See `VectorBackend.replace_collection`; the secondary drops both, and is given the new one again."""
+        if not self.capabilities.replacing:
+            return super().replace_collection(old, new)
+        with self._writing() as write:
+            old, new = write.view.here(old), write.view.here(new)
+            write.dropped(old, new)
+            self._prepared = False  # should an interrupt come before the journal has it, the next use looks for it
+            info = write.view.first.replace_collection(old, new)
+            write.made(info)
+            self._prepared = True
+            return write.view.handed(info)
 
 
 def _noted(write: Write, info: CollectionInfo, batches: Iterable[Batch]) -> Iterator[Batch]:
     for batch in batches:
         write.ids(info, batch.ids)
         yield batch
-
-
-def _class_for(base: type, primary: object, secondary: object) -> Any:
-    texts = isinstance(primary, TextSearchBackend) and isinstance(secondary, TextSearchBackend)
-    return fitting(base, texts, isinstance(primary, IndexedBackend), isinstance(primary, ReplacingBackend))
 
 
 def _parts(url: str) -> dict[str, str]:

@@ -117,12 +117,13 @@ class Mirroring:
     """Two stores and a journal; see `MirrorBackend`."""
 
     def __init__(
-        self, primary: VectorBackend, secondary: VectorBackend, *, journal: str | os.PathLike[str], sample: float
+        self, primary: VectorBackend, secondary: VectorBackend, *, journal: str | os.PathLike[str], sample: float = 0.01
     ) -> None:
         for store in (primary, secondary):
             if not isinstance(store, VectorBackend):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidArgumentError(
-                    f"{type(store).__name__} is no VectorBackend; of a VectorStore give the attribute backend"
+                    f"primary and secondary must be a VectorBackend, got {type(store).__name__}; of a VectorStore give "
+                    "its attribute backend"
                 )
         if primary is secondary:
             raise InvalidArgumentError("primary and secondary are one store; give two")

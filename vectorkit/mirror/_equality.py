@@ -3,14 +3,15 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 
+from vectorkit.backend.requests import Read, Scan
 from vectorkit.errors import CollectionMismatchError, CollectionNotFoundError
 from vectorkit.indexing import create_with_an_index
 from vectorkit.mirror._journal import Entry, Journal, mark_of
-from vectorkit.protocol import TextSearchBackend, VectorBackend
+from vectorkit.protocol import VectorBackend
 from vectorkit.types import Batch, CollectionInfo, FloatArray, Record
 
 __all__ = ["Sides", "follow", "twin"]
@@ -93,7 +94,7 @@ def _opened(sides: Sides, journal: Journal, info: CollectionInfo) -> CollectionI
             _check_harmless(sides, info, other)
         journal.pair(info.name, mark_of(info), mark_of(other))
     if info.spec.text_index and not other.spec.text_index and sides.second.capabilities.text_search:
-        other = cast(TextSearchBackend, sides.second).create_text_index(other)
+        other = sides.second.create_text_index(other)
     return other
 
 
@@ -107,7 +108,7 @@ def _check_harmless(sides: Sides, info: CollectionInfo, other: CollectionInfo) -
                 f"collection {info.name!r} of the secondary, {sides.second.name}, has {what} {there!r}, that of the "
                 f"primary {here!r}; drop it there, or give another secondary"
             )
-    for page in sides.second.scan(other, batch_size=_PAGE):
+    for page in sides.second.scan(other, Scan(batch_size=_PAGE)):
         if extra := _missing(sides.first, info, [record.id for record in page]):
             raise CollectionMismatchError(
                 f"collection {info.name!r} of the secondary, {sides.second.name}, holds records that the primary has "
@@ -117,16 +118,16 @@ def _check_harmless(sides: Sides, info: CollectionInfo, other: CollectionInfo) -
 
 
 def _fill(sides: Sides, info: CollectionInfo, other: CollectionInfo) -> Iterator[None]:
-    for page in sides.first.scan(info, batch_size=_PAGE):
+    for page in sides.first.scan(info, Scan(batch_size=_PAGE)):
         _equalize(sides, info, other, [record.id for record in page])
         yield
-    for page in sides.second.scan(other, batch_size=_PAGE):
+    for page in sides.second.scan(other, Scan(batch_size=_PAGE)):
         _equalize(sides, info, other, _missing(sides.first, info, [record.id for record in page]))
         yield
 
 
 def _missing(backend: VectorBackend, info: CollectionInfo, ids: list[str]) -> list[str]:
-    held = {record.id for record in backend.get(info, ids=ids)}
+    held = {record.id for record in backend.get(info, Read(ids))}
     return [id for id in ids if id not in held]
 
 
@@ -134,8 +135,8 @@ def _equalize(sides: Sides, info: CollectionInfo, other: CollectionInfo, ids: li
     """Make records of the second store what they are in the first; what is equal is left alone."""
     if not ids:
         return
-    wanted = {record.id: record for record in sides.first.get(info, ids=ids, include_embeddings=True)}
-    held = {record.id: record for record in sides.second.get(other, ids=ids, include_embeddings=True)}
+    wanted = {record.id: record for record in sides.first.get(info, Read(ids, include_embeddings=True))}
+    held = {record.id: record for record in sides.second.get(other, Read(ids, include_embeddings=True))}
     if gone := [id for id in held if id not in wanted]:
         sides.second.delete(other, ids=gone)
     changed = [record for id, record in wanted.items() if id not in held or _bits(held[id]) != _bits(record)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vectorkit.backend.requests import VectorSearch
 from vectorkit.errors import (
     CollectionNotFoundError,
     DuplicateIdError,
@@ -16,7 +17,6 @@ from vectorkit.errors import (
 )
 from vectorkit.filters import parse
 from vectorkit.indexes import HNSW, IndexChoice, IVFFlat, as_index
-from vectorkit.protocol import IndexedBackend
 from vectorkit.store import VectorStore
 from vectorkit.testing._asserts import assert_refused, assert_same_hits, contents, ids_of
 from vectorkit.testing._fixtures import Fixtures, StoreFactory, TextEmbedder
@@ -82,7 +82,7 @@ class DifferenceRules(Fixtures):
         """9.2 While there are records; what a collection is opened with anew is what it was given last."""
         docs = store.create_collection("docs", dimension=2, metric="l2", index="none")
         docs.add(ids=["a", "b"], embeddings=[[0, 0], [1, 0]])
-        if isinstance(store.backend, IndexedBackend):
+        if store.backend.capabilities.index_changes:
             docs.create_index(HNSW(m=8))
             assert docs.info().spec.index == HNSW(m=8)
             assert store.get_collection("docs").info() == docs.info() == store.list_collections()[0]
@@ -90,7 +90,7 @@ class DifferenceRules(Fixtures):
             assert docs.info().spec.index is None
             assert store.get_collection("docs").info() == docs.info()
         for change in (docs.reindex, docs.create_index, docs.drop_index):
-            if change == docs.reindex or not isinstance(store.backend, IndexedBackend):
+            if change == docs.reindex or not store.backend.capabilities.index_changes:
                 assert_refused(UnsupportedError, change)
         assert ids_of(docs.search([0, 0])) == ["a", "b"]
 
@@ -102,9 +102,9 @@ class DifferenceRules(Fixtures):
         store.backend.add(info, [Batch(ids, [None] * 30, vectors, [{"v": at} for at in range(30)])])
         for where in (None, parse({"v": {"$gte": 7}})):
             for exact in (None, True):
-                (found,) = store.backend.search(info, vectors[:1], 5, where=where, exact=exact)
+                (found,) = store.backend.search(info, VectorSearch(vectors[:1], 5, where, exact))
                 assert found.exact, f"a search with exact={exact} among 30 records was not exact"
-            (found,) = store.backend.search(info, vectors[:1], 5, where=where, exact=False)
+            (found,) = store.backend.search(info, VectorSearch(vectors[:1], 5, where, exact=False))
             assert found.exact or store.backend.capabilities.approximate_search, (
                 "capabilities.approximate_search is False, but a search was not exact"
             )

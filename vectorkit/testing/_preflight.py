@@ -3,13 +3,13 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn, get_args
 
 import pytest
 
 from vectorkit.errors import UnsupportedError
-from vectorkit.protocol import IndexedBackend, MeasuredBackend, ReplacingBackend, TextSearchBackend, VectorBackend
-from vectorkit.types import Capabilities, CollectionSpec
+from vectorkit.protocol import OPTIONAL, VectorBackend
+from vectorkit.types import Capabilities, CollectionSpec, Metric
 
 __all__ = ["Preflight", "PreflightError", "protocol_problems"]
 
@@ -24,23 +24,11 @@ class PreflightError(Exception):
 def protocol_problems(backend: object) -> list[str]:
     """Return in what an object differs from the protocol: names, kinds and defaults of arguments, and properties.
 
-    The protocol is `VectorBackend`, or `TextSearchBackend` if the object's capabilities say `text_search`, and
-    `IndexedBackend`, `ReplacingBackend` or `MeasuredBackend` if the object has a method `create_index`,
-    `replace_collection` or `measure_storage`.
+    The optional methods are looked at too: whoever derives from `VectorBackend` has them all.
     """
     problems: list[str] = []
     capabilities: object = getattr(backend, "capabilities", None)
-    text_search = isinstance(capabilities, Capabilities) and capabilities.text_search
-    methods = dict(inspect.getmembers(TextSearchBackend if text_search else VectorBackend, inspect.isfunction))
-    if hasattr(backend, "create_index"):
-        methods |= inspect.getmembers(IndexedBackend, inspect.isfunction)
-    if hasattr(backend, "replace_collection"):
-        methods |= inspect.getmembers(ReplacingBackend, inspect.isfunction)
-    if hasattr(backend, "measure_storage"):
-        methods |= inspect.getmembers(MeasuredBackend, inspect.isfunction)
-    for name, wanted in methods.items():
-        if name.startswith("_"):
-            continue
+    for name, wanted in _METHODS.items():
         method = getattr(backend, name, None)
         if not callable(method):
             problems.append(f"it lacks the method {name}{_shown(wanted)}")
@@ -56,12 +44,26 @@ def protocol_problems(backend: object) -> list[str]:
             f"its property capabilities is of type {type(capabilities).__name__}; it should be Capabilities"
         )
     else:
-        values = {field.name: getattr(capabilities, field.name) for field in fields(capabilities)}
-        problems += [
-            f"capabilities.{name} is {value!r}, no bool"
-            for name, value in values.items()
-            if not isinstance(value, bool)
-        ]
+        problems += _contradictions(backend, capabilities)
+    return problems
+
+
+def _contradictions(backend: object, capabilities: Capabilities) -> list[str]:
+    """What is declared in another way than it should be, or is declared and not written."""
+    problems: list[str] = []
+    for field in fields(capabilities):
+        value: object = getattr(capabilities, field.name)
+        if field.name != "metrics" and not isinstance(value, bool):
+            problems.append(f"capabilities.{field.name} is {value!r}; it should be a bool")
+        if value is True:
+            problems += [
+                f"capabilities.{field.name} is True, but {name} is not written; declare False, or write it"
+                for name in OPTIONAL.get(field.name, ())
+                if getattr(type(backend), name, None) is getattr(VectorBackend, name)
+            ]
+    metrics: object = capabilities.metrics
+    if not isinstance(metrics, tuple) or not metrics or not set(metrics) <= set(_METRICS):
+        problems.append(f"capabilities.metrics is {metrics!r}; it should be a tuple of {', '.join(_METRICS)}")
     return problems
 
 
@@ -173,6 +175,11 @@ class Preflight:
         self.problem = problem
         raise PreflightError(f"{problem}. Nothing else can be tested before that is mended.") from error
 
+
+_METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
+_METHODS: Final = {
+    name: method for name, method in inspect.getmembers(VectorBackend, inspect.isfunction) if not name.startswith("_")
+}
 
 _KEY = pytest.StashKey[Preflight]()
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vectorkit.backend.requests import Scan
 from vectorkit.collection import Collection
 from vectorkit.errors import CollectionNotFoundError, InvalidArgumentError, InvalidFilterError
 from vectorkit.searching import as_filter
@@ -115,7 +116,7 @@ class ReadingRules(Fixtures):
             expected = ten.get(**given)
             for after in ("", *_IDS, _IDS[0] + "!", "\U0010ffff"):
                 where = as_filter(given.get("where"), given.get("where_document"))
-                pages = store.backend.scan(ten.info(), where=where, after=after, batch_size=3)
+                pages = store.backend.scan(ten.info(), Scan(where, after, batch_size=3))
                 found = [record for page in pages for record in page]
                 assert found == [record for record in expected if record.id > after], (given, after)
 

@@ -13,7 +13,6 @@ from vectorkit.errors import (
     InvalidArgumentError,
     UnsupportedError,
 )
-from vectorkit.protocol import ReplacingBackend
 from vectorkit.store import VectorStore
 from vectorkit.testing._asserts import assert_embedding, assert_refused, contents, ids_of
 from vectorkit.testing._fixtures import Fixtures, StoreFactory, TextEmbedder
@@ -55,7 +54,7 @@ class ReembedRules(Fixtures):
         assert "'other'" in message
         assert "'sha256'" in message
         assert "reembed" in message
-        if not isinstance(store.backend, ReplacingBackend):
+        if not store.backend.capabilities.replacing:
             before = contents(docs)
             assert "ingest" in assert_refused(UnsupportedError, docs.reembed, _OtherEmbedder())
             assert (contents(docs), _names(store)) == (before, ["docs"])
@@ -86,7 +85,7 @@ class ReembedRules(Fixtures):
     def test_embedding_anew_goes_on_where_it_stopped(self, store: VectorStore) -> None:
         """1.7 The old collection is as it was meanwhile, and what is written to it before the end is taken over."""
         docs = _filled(store)
-        if not isinstance(store.backend, ReplacingBackend):
+        if not store.backend.capabilities.replacing:
             assert_refused(UnsupportedError, docs.reembed, _OtherEmbedder())
             return
         before = contents(docs)
@@ -121,7 +120,7 @@ class ReembedRules(Fixtures):
         docs = _filled(store)
         docs.add(ids=[f"bare {at:02}" for at in range(12)], embeddings=[[1] * 8] * 12)
         other = _OtherEmbedder()
-        if not isinstance(store.backend, ReplacingBackend):
+        if not store.backend.capabilities.replacing:
             assert_refused(UnsupportedError, docs.reembed, other, without_document="drop")
             return
         message = assert_refused(EmbeddingError, docs.reembed, other)
@@ -145,9 +144,6 @@ class ReembedRules(Fixtures):
     def test_one_collection_takes_the_place_of_another(self, store: VectorStore) -> None:
         """1.7 With its own settings and records; handles of both are stale, and if one is gone nothing happens."""
         backend = store.backend
-        if not isinstance(backend, ReplacingBackend):
-            assert not hasattr(backend, "replace_collection")
-            return
         old = store.create_collection("old-name", dimension=2, metric="l2")
         new = store.create_collection("temporary", dimension=3, metric="ip")
         other = store.create_collection("other", dimension=2)
@@ -155,6 +151,10 @@ class ReembedRules(Fixtures):
         new.add(ids=["a", "c"], embeddings=[[1, 2, 3], [4, 5, 6]], metadatas=[{"v": 1}, {"v": 2}])
         other.add(ids=["a"], embeddings=[[1, 2]])
         written, others = contents(new), contents(other)
+        if not backend.capabilities.replacing:
+            assert_refused(UnsupportedError, backend.replace_collection, old.info(), new.info())
+            assert (old.count(), contents(new), contents(other)) == (2, written, others)
+            return
         info = backend.replace_collection(old.info(), new.info())
         assert info.spec == replace(new.info().spec, name="old-name")
         assert [each.name for each in store.list_collections()] == ["old-name", "other"]

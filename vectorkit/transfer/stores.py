@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
+from vectorkit.backend.requests import Read, Scan
 from vectorkit.errors import CollectionMismatchError, CollectionNotFoundError
-from vectorkit.protocol import ForeignCollections, VectorBackend
+from vectorkit.protocol import VectorBackend
 from vectorkit.transfer.copy.filling import Filling, begin, is_note, note_name, unfinished
 from vectorkit.transfer.sources import Contents, Malformed
 from vectorkit.types import CollectionInfo, CollectionSpec, Record
@@ -52,18 +53,16 @@ class StoreSource:
         """See `Source.read`."""
         info = self._info(name)
         if isinstance(info, Contents):
-            assert isinstance(self.backend, ForeignCollections), "no other store has them"
             yield from self.backend.scan_foreign(name, after=after, batch_size=batch_size)
             return
-        yield from self.backend.scan(info, after=after, batch_size=batch_size, include_embeddings=True)
+        yield from self.backend.scan(info, Scan(after=after, batch_size=batch_size, include_embeddings=True))
 
     def get(self, name: str, ids: list[str]) -> list[Record]:
         """See `Source.get`."""
         info = self._info(name)
         if isinstance(info, Contents):
-            assert isinstance(self.backend, ForeignCollections), "no other store has them"
             return self.backend.get_foreign(name, ids)
-        return self.backend.get(info, ids=ids, include_embeddings=True)
+        return self.backend.get(info, Read(ids, include_embeddings=True))
 
     def close(self) -> None:
         """See `Source.close`."""
@@ -79,7 +78,7 @@ class StoreSource:
             raise
 
     def _foreign(self) -> list[Contents]:
-        if not isinstance(self.backend, ForeignCollections):
+        if not self.backend.capabilities.foreign_collections:
             return []
         return [
             Contents(

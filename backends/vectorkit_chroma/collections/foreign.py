@@ -33,13 +33,13 @@ _OWN_URI: Final = "uri"
 
 
 def foreign_collections(connection: Connection) -> list[ForeignCollection]:
-    """See `ForeignCollections.foreign_collections`."""
+    """See `VectorBackend.foreign_collections`."""
     with mapped("listing", f"the collections of {connection.place}"):
         return sorted(map(_described, _found(connection)), key=lambda each: each.name)
 
 
 def scan(connection: Connection, name: str, after: str | None, batch_size: int) -> Iterator[list[Record]]:
-    """See `ForeignCollections.scan_foreign`."""
+    """See `VectorBackend.scan_foreign`."""
     place = f"collection {name!r} of {connection.place}"
     with mapped("reading", place):
         raw = _named(connection, name)
@@ -56,7 +56,7 @@ def scan(connection: Connection, name: str, after: str | None, batch_size: int) 
 
 
 def get(connection: Connection, name: str, ids: list[str]) -> list[Record]:
-    """See `ForeignCollections.get_foreign`."""
+    """See `VectorBackend.get_foreign`."""
     with mapped("reading", f"collection {name!r} of {connection.place}"):
         raw = _named(connection, name)
         found = {record.id: record for page in chunks(ids, 1000) for record in _records(raw, list(page))}

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vectorkit.backend.requests import VectorSearch
 from vectorkit.ranking import EXACT_LIMIT, float32_error, rank, score_of
 from vectorkit.types import FloatArray, Hit, Metric, Ranking
 from vectorkit_chroma.records.codec import BIG_NORM
@@ -37,23 +38,16 @@ _SHARP_DIMENSION: Final = 384
 that end: all numbers positive and nearly equal; 1.5e-6 at 768), so that the hits need not be scored again."""
 
 
-def search(
-    table: Table,
-    queries: FloatArray,
-    k: int,
-    selection: Selection,
-    *,
-    exact: bool | None,
-    include_embeddings: bool,
-) -> list[Ranking]:
-    """See `VectorBackend.search`."""
-    search = _Search(table, k, selection, include_embeddings)
-    rankings = search.run(queries, exact)
+def search(table: Table, request: VectorSearch, selection: Selection) -> list[Ranking]:
+    """See `VectorBackend.search`; the selection is what the filter of the request means."""
+    exact = True if table.info.spec.index is None else request.exact
+    search = _Search(table, request.k, selection, request.include_embeddings)
+    rankings = search.run(request.queries, exact)
     for _ in range(_ATTEMPTS):
         if not search.overtaken:
             break
-        search = _Search(table, k, selection, include_embeddings)
-        rankings = search.run(queries, exact)
+        search = _Search(table, request.k, selection, request.include_embeddings)
+        rankings = search.run(request.queries, exact)
     return rankings
 
 

@@ -256,7 +256,7 @@ class Catalog:
             session.run(text_sql.drop(self.text_tables(info)))
 
     def put_in_place(self, session: Session, old: CollectionInfo, new: CollectionInfo) -> CollectionInfo:
-        """See `ReplacingBackend.replace_collection`."""
+        """See `VectorBackend.replace_collection`."""
         if self._is_adopted(new):
             raise UnsupportedError(
                 f"collection {new.name!r} is a table of an application, which keeps its name; copy its records into a "

@@ -74,7 +74,7 @@ class Indexing:
         *,
         again: bool,
     ) -> CollectionInfo:
-        """See `IndexedBackend.create_index`; `again` builds it anew also if it is there."""
+        """See `VectorBackend.create_index`; `again` builds it anew also if it is there."""
         if table.adopted is not None and table.adopted.half and index.quantization is None:
             index = replace(index, quantization="half")  # the column holds no more
         wanted = _with(table, index)
@@ -102,7 +102,7 @@ class Indexing:
         return self._watched(work, table, progress)
 
     def drop(self, collection: CollectionInfo, table: Table) -> CollectionInfo:
-        """See `IndexedBackend.drop_index`."""
+        """See `VectorBackend.drop_index`."""
 
         def work(session: Session, outside: bool) -> CollectionInfo:
             _refuse_while_building(session, table)

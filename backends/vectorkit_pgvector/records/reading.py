@@ -1,9 +1,9 @@
 """Records by id, by filter, and as a stream."""
 
-from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
+from vectorkit.backend.requests import Read, Scan
 from vectorkit.filters import Filter
 from vectorkit.types import Record
 from vectorkit_pgvector.connections.sessions import Session
@@ -14,29 +14,32 @@ from vectorkit_pgvector.sql.tables import Table
 __all__ = ["count", "get", "page"]
 
 
-def get(
-    session: Session,
-    table: Table,
-    *,
-    ids: Sequence[str] | None,
-    where: Filter | None,
-    limit: int | None,
-    offset: int,
-    include_embeddings: bool,
-) -> list[Record]:
+def get(session: Session, table: Table, request: Read) -> list[Record]:
     """See `VectorBackend.get`."""
-    if ids is None:
-        statement = record_sql.page(table, where, limit=limit, offset=offset, include_embeddings=include_embeddings)
+    if request.ids is None:
+        statement = record_sql.page(
+            table,
+            request.where,
+            limit=request.limit,
+            offset=request.offset,
+            include_embeddings=request.include_embeddings,
+        )
     else:
-        statement = record_sql.select_by_ids(table, ids, where, limit, offset, include_embeddings)
+        statement = record_sql.select_by_ids(
+            table, request.ids, request.where, request.limit, request.offset, request.include_embeddings
+        )
     return [_record(row) for row in session.rows(statement)]
 
 
-def page(
-    session: Session, table: Table, *, where: Filter | None, after: str | None, size: int, include_embeddings: bool
-) -> list[Record]:
-    """At most `size` records that follow an id; they are made here while the server still sends others."""
-    statement = record_sql.page(table, where, after=after, limit=size, include_embeddings=include_embeddings)
+def page(session: Session, table: Table, request: Scan) -> list[Record]:
+    """The first page of a scan; its records are made here while the server still sends others."""
+    statement = record_sql.page(
+        table,
+        request.where,
+        after=request.after,
+        limit=request.batch_size,
+        include_embeddings=request.include_embeddings,
+    )
     with closing(session.stream(statement)) as rows:
         return [_record(row) for row in rows]
 

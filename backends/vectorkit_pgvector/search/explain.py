@@ -76,7 +76,7 @@ class _ExplainingSession(Session):
 
 
 def explain(session: Session, table: Table, request: Request, settings: Mapping[str, str]) -> Explanation:
-    """See `IndexedBackend.explain`; under the settings given."""
+    """See `VectorBackend.explain`; under the settings given."""
     explaining = _ExplainingSession(session, table)
     (ranking,) = vector_search.search(explaining, table, [request], PlanCache())
     steps = [step for plan in explaining.plans for step in _steps(plan["Plan"], 0)]

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from vectorkit.filters import Filter
+from vectorkit.backend.requests import TextSearch
 from vectorkit.ranking import measure, rank
 from vectorkit.types import Candidate, Hit
 from vectorkit_pgvector.connections.sessions import Session
@@ -27,22 +27,15 @@ _AT_ONCE: Final = 5000
 """Rows of several queries that are fetched together: bounds memory."""
 
 
-def search_text(
-    session: Session,
-    table: Table,
-    tables: TextTables,
-    queries: Sequence[Sequence[str]],
-    k: int,
-    *,
-    where: Filter | None,
-    include_embeddings: bool,
-) -> list[list[Hit]]:
-    """See `TextSearchBackend.search_text`."""
+def search_text(session: Session, table: Table, tables: TextTables, request: TextSearch) -> list[list[Hit]]:
+    """See `VectorBackend.search_text`."""
     found: list[list[Hit]] = []
-    size = max(1, _AT_ONCE // k)
-    for start in range(0, len(queries), size):
-        some = queries[start : start + size]
-        statements = [text_sql.search(table, tables, words, k, where, include_embeddings) for words in some]
+    size = max(1, _AT_ONCE // request.k)
+    for start in range(0, len(request.queries), size):
+        statements = [
+            text_sql.search(table, tables, words, request.k, request.where, request.include_embeddings)
+            for words in request.queries[start : start + size]
+        ]
         found += session.each(statements, lambda _, rows: [_hit(row) for row in rows])
     return found
 
@@ -55,7 +48,7 @@ def search_hybrid(
     queries: Sequence[Sequence[str]],
     plans: PlanCache[vector_search.SearchPlan],
 ) -> list[list[Candidate]]:
-    """See `TextSearchBackend.search_hybrid`; most often one statement a query.
+    """See `VectorBackend.search_hybrid`; most often one statement a query.
 
     Args:
         session: Where to search, under `vector_search.index_settings`.

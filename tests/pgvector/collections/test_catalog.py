@@ -18,6 +18,7 @@ from vectorkit import (
     UnsupportedError,
     VectorStore,
 )
+from vectorkit.backend.requests import VectorSearch
 from vectorkit.embedders import HashEmbedder
 from vectorkit_pgvector import PgVectorBackend
 
@@ -233,7 +234,9 @@ def test_an_old_pgvector_is_searched_exactly_or_refused(database: str) -> None:
         with VectorStore(PgVectorBackend(database)) as store:
             docs = store.create_collection("docs", dimension=2)
             docs.add(ids=["a", "b"], embeddings=[[1, 2], [2, 1]])
-            (found,) = store.backend.search(docs.info(), np.array([[1, 2]], dtype=np.float32), 1, exact=False)
+            (found,) = store.backend.search(
+                docs.info(), VectorSearch(np.array([[1, 2]], dtype=np.float32), 1, exact=False)
+            )
             assert found.exact
         admin.execute("UPDATE pg_extension SET extversion = '0.6.2' WHERE extname = 'vector'")
         with VectorStore(PgVectorBackend(database)) as store, pytest.raises(UnsupportedError, match="vector UPDATE;"):

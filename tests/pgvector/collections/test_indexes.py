@@ -28,6 +28,7 @@ from vectorkit import (
     UnsupportedError,
     VectorStore,
 )
+from vectorkit.backend.requests import VectorSearch
 from vectorkit.indexes import Index
 from vectorkit.ranking import score_of
 from vectorkit.types import FloatArray
@@ -216,7 +217,7 @@ def test_an_index_is_made_changed_built_anew_and_dropped(
     def is_now(index: Index | None, *definitions: str) -> None:
         assert built(docs, admin) == list(definitions)
         assert docs.info().spec.index == store.get_collection("docs").info().spec.index == index
-        (found,) = store.backend.search(docs.info(), query[None], 20)
+        (found,) = store.backend.search(docs.info(), VectorSearch(query[None], 20))
         assert found.exact == (index is None)
         assert len(found.hits) == 20
         assert docs.search(query, 20, exact=True) == exact

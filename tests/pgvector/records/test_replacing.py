@@ -65,7 +65,7 @@ def test_a_replacement_in_the_callers_transaction_is_the_callers(postgres_url: s
             docs = store.get_or_create_collection("docs", dimension=2)
             beside = store.get_or_create_collection("beside", dimension=2)
             connection.commit()
-            store.backend.replace_collection(docs.info(), beside.info())  # type: ignore[attr-defined]
+            store.backend.replace_collection(docs.info(), beside.info())
             getattr(connection, ending)()
             assert [info.name for info in store.list_collections()] == names
 
@@ -95,6 +95,6 @@ def test_a_replacement_of_what_is_gone_changes_nothing(store: vk.VectorStore, go
     handles = {name: store.create_collection(name, dimension=2).info() for name in ("docs", "beside")}
     store.drop_collection(gone)
     with pytest.raises(vk.CollectionNotFoundError):
-        store.backend.replace_collection(handles["docs"], handles["beside"])  # type: ignore[attr-defined]
+        store.backend.replace_collection(handles["docs"], handles["beside"])
     assert len(store.list_collections()) == 1
     assert store.list_collections()[0].name != gone

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from vectorkit import HNSW, Collection, Hit, IVFFlat, VectorBackend, VectorStore
+from vectorkit.backend.requests import VectorSearch
 from vectorkit.embedders import SentenceTransformerEmbedder
 from vectorkit.indexes import Index
 from vectorkit.types import FloatArray
@@ -149,5 +150,5 @@ def test_recall_of_other_indexes_on_real_text(data: Data, index: Index, connecti
 def test_what_is_measured_is_the_index(data: Data) -> None:
     """6.7 Without a filter the records are too many for an exact search, and the answer says so."""
     backend, info = data.backend, data.docs.info()
-    assert not any(ranking.exact for ranking in backend.search(info, data.manual[:20], 10))
-    assert all(ranking.exact for ranking in backend.search(info, data.manual[:5], 10, exact=True))
+    assert not any(ranking.exact for ranking in backend.search(info, VectorSearch(data.manual[:20], 10)))
+    assert all(ranking.exact for ranking in backend.search(info, VectorSearch(data.manual[:5], 10, exact=True)))

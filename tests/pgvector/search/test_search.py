@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import tuple_row
 
 from vectorkit import Collection, Hit, IVFFlat, MemoryBackend, Metric, VectorStore, filters
+from vectorkit.backend.requests import VectorSearch
 from vectorkit.ranking import measure, score_of
 from vectorkit.types import FloatArray
 from vectorkit_pgvector import PgVectorBackend
@@ -219,7 +220,7 @@ def test_a_table_that_was_large_a_moment_ago_is_seen_to_be_small(
     docs.add(ids=ids, embeddings=vectors)
 
     def exact() -> bool:
-        (found,) = store.backend.search(docs.info(), vectors[:1], 10)
+        (found,) = store.backend.search(docs.info(), VectorSearch(vectors[:1], 10))
         assert len(found.hits) == 10
         return found.exact
 
@@ -249,7 +250,7 @@ def test_a_filter_that_matched_many_records_a_moment_ago_is_seen_to_match_few(
     docs.add(ids=ids, embeddings=vectors, metadatas=[{"on": 1}] * 2300 + [{"on": True}] * 10)
 
     def exact(on: int) -> bool:
-        (found,) = store.backend.search(docs.info(), vectors[:1], 10, where=filters.parse({"on": on}))
+        (found,) = store.backend.search(docs.info(), VectorSearch(vectors[:1], 10, filters.parse({"on": on})))
         assert len(found.hits) == 10
         return found.exact
 
@@ -469,7 +470,7 @@ def test_above_four_thousand_dimensions_only_cosine_has_an_index(store: VectorSt
     docs = store.create_collection("docs", dimension=4001, metric="l2")
     vectors = clustered(30, 4001, seed=10)
     docs.add(ids=[f"{number:02}" for number in range(30)], embeddings=vectors)
-    (found,) = store.backend.search(docs.info(), vectors[:1], 3, exact=False)
+    (found,) = store.backend.search(docs.info(), VectorSearch(vectors[:1], 3, exact=False))
     assert found.exact
     assert found.hits[0].id == "00"
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import wraps
-from inspect import getmembers, isfunction
 from typing import Any, Final
 
+from vectorkit.backend.requests import VectorSearch
 from vectorkit.filters import And, Compare, Contains, Filter, Not, Or, matches
 from vectorkit.memory import MemoryBackend
-from vectorkit.types import Batch, CollectionInfo, FloatArray, Hit, Metadata, Ranking
+from vectorkit.types import Batch, CollectionInfo, Hit, Metadata, Ranking
 
 __all__ = ["ALL", "FaultyBackend", "FaultyConditions", "FaultyFilters", "picked"]
 
@@ -19,13 +18,6 @@ ALL: Final = 2**31 - 1
 class FaultyBackend(MemoryBackend):
     """Keeps the contract, until a subclass bends a method."""
 
-    def __init_subclass__(cls) -> None:
-        """Let the methods show the protocol's arguments, which most of them only pass on: the suite compares them."""
-        super().__init_subclass__()
-        for name, method in vars(cls).copy().items():
-            if isfunction(method) and not name.startswith("_"):
-                setattr(cls, name, wraps(_METHODS[name])(method))
-
     def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         """Write the bent batches."""
         super().add(collection, map(self._bent_batch, batches))
@@ -34,18 +26,9 @@ class FaultyBackend(MemoryBackend):
         """Write the bent batches."""
         super().upsert(collection, map(self._bent_batch, batches))
 
-    def search(
-        self,
-        collection: CollectionInfo,
-        queries: FloatArray,
-        k: int,
-        *,
-        where: Filter | None = None,
-        exact: bool | None = None,
-        include_embeddings: bool = False,
-    ) -> list[Ranking]:
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
         """Return the bent hits."""
-        found = super().search(collection, queries, k, where=where, exact=exact, include_embeddings=include_embeddings)
+        found = super().search(collection, request)
         return [replace(each, hits=self._bent_hits(each.hits, collection)) for each in found]
 
     def _bent_batch(self, batch: Batch) -> Batch:
@@ -55,9 +38,6 @@ class FaultyBackend(MemoryBackend):
     def _bent_hits(self, hits: list[Hit], collection: CollectionInfo) -> list[Hit]:
         """What is returned of the right hits."""
         return hits
-
-
-_METHODS: Final = dict(getmembers(MemoryBackend, isfunction))
 
 
 class FaultyFilters(FaultyBackend):

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from vectorkit.backend.requests import Read, VectorSearch
 from vectorkit.errors import BackendError, CollectionNotFoundError, DuplicateIdError, UnsupportedError
+from vectorkit.filters import Filter
 from vectorkit.testing.faults._backend import FaultyBackend
-from vectorkit.types import Batch, Capabilities, CollectionInfo, CollectionSpec, FloatArray, Ranking
+from vectorkit.types import Batch, Capabilities, CollectionInfo, CollectionSpec, Ranking
 
 __all__ = [
     "BelongsToItsThread",
@@ -77,8 +79,8 @@ class ShowsVectorsInMessages(FaultyBackend):
 class NeverCallsASearchExact(FaultyBackend):
     """9.1 Says of every search that it may have missed records, as where nobody sets the flag."""
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
-        return [replace(each, exact=False) for each in super().search(collection, queries, k, **options)]
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
+        return [replace(each, exact=False) for each in super().search(collection, request)]
 
 
 class IgnoresTextIndexes(FaultyBackend):
@@ -114,7 +116,7 @@ class ChecksBeforeItWrites(FaultyBackend):
 
     def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         for batch in batches:
-            if stored := self.get(collection, ids=batch.ids):
+            if stored := self.get(collection, Read(batch.ids)):
                 raise DuplicateIdError(f"stored already: {', '.join(repr(record.id) for record in stored[:10])}")
             time.sleep(0.01)
             super().upsert(collection, [batch])
@@ -127,10 +129,10 @@ class BelongsToItsThread(FaultyBackend):
         super().__init__()
         self._thread = threading.get_ident()
 
-    def count(self, collection: CollectionInfo, *given: Any, **options: Any) -> int:
+    def count(self, collection: CollectionInfo, where: Filter | None = None) -> int:
         if threading.get_ident() != self._thread:
             raise BackendError("objects created in a thread can only be used in that same thread")
-        return super().count(collection, *given, **options)
+        return super().count(collection, where)
 
 
 class ClaimsToPersist(FaultyBackend):

@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from vectorkit._narrow import is_dict, is_list
+from vectorkit.backend.requests import Read, VectorSearch
 from vectorkit.errors import BackendError
 from vectorkit.filters import FALSE, And, Compare, Contains, Filter, Operator, matches, walk
 from vectorkit.testing.faults._backend import FaultyBackend, FaultyFilters
-from vectorkit.types import CollectionInfo, FloatArray, Metadata, Ranking
+from vectorkit.types import CollectionInfo, Metadata, Ranking
 
 __all__ = [
     "AbsentIsNotNull",
@@ -125,10 +126,10 @@ class FiltersAfterTheCut(FaultyBackend):
 
     _fetched = 1
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
-        matching = {record.id for record in self.get(collection, where=options.pop("where", None))}
-        found = super().search(collection, queries, self._fetched * k, **options)
-        return [replace(each, hits=[hit for hit in each.hits if hit.id in matching][:k]) for each in found]
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
+        matching = {record.id for record in self.get(collection, Read(where=request.where))}
+        found = super().search(collection, replace(request, where=None, k=self._fetched * request.k))
+        return [replace(each, hits=[hit for hit in each.hits if hit.id in matching][: request.k]) for each in found]
 
 
 class FetchesMoreAndFilters(FiltersAfterTheCut):

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
+from vectorkit.backend.requests import HybridSearch, Read
 from vectorkit.testing.faults._backend import FaultyBackend
-from vectorkit.types import Candidate, CollectionInfo, FloatArray
+from vectorkit.types import Candidate, CollectionInfo
 
 __all__ = [
     "CandidatesStandInBothLists",
@@ -21,18 +21,11 @@ __all__ = [
 class FaultyHybrid(FaultyBackend):
     """Keeps the contract, until a subclass bends the candidates of a query."""
 
-    def search_hybrid(
-        self,
-        collection: CollectionInfo,
-        vectors: FloatArray,
-        queries: Sequence[Sequence[str]],
-        fetch_k: int,
-        **options: Any,
-    ) -> list[list[Candidate]]:
-        found = super().search_hybrid(collection, vectors, queries, fetch_k, **options)
+    def search_hybrid(self, collection: CollectionInfo, request: HybridSearch) -> list[list[Candidate]]:
+        found = super().search_hybrid(collection, request)
         return [
             [bent for each in candidates for bent in self._bent(each, words)]
-            for candidates, words in zip(found, queries, strict=True)
+            for candidates, words in zip(found, request.queries, strict=True)
         ]
 
     def _bent(self, candidate: Candidate, words: Sequence[str]) -> list[Candidate]:
@@ -61,15 +54,8 @@ class CandidatesStandInBothLists(FaultyHybrid):
 class FetchesTen(FaultyHybrid):
     """7.3 Fuses the first ten of each side, whatever it is asked for."""
 
-    def search_hybrid(
-        self,
-        collection: CollectionInfo,
-        vectors: FloatArray,
-        queries: Sequence[Sequence[str]],
-        fetch_k: int,
-        **options: Any,
-    ) -> list[list[Candidate]]:
-        return super().search_hybrid(collection, vectors, queries, min(fetch_k, 10), **options)
+    def search_hybrid(self, collection: CollectionInfo, request: HybridSearch) -> list[list[Candidate]]:
+        return super().search_hybrid(collection, replace(request, fetch_k=min(request.fetch_k, 10)))
 
 
 class RanksFromZero(FaultyHybrid):
@@ -98,15 +84,7 @@ class NeedsAWord(FaultyHybrid):
 class HybridFiltersAfterTheCut(FaultyBackend):
     """7.4 Filters the candidates, not what they are taken from."""
 
-    def search_hybrid(
-        self,
-        collection: CollectionInfo,
-        vectors: FloatArray,
-        queries: Sequence[Sequence[str]],
-        fetch_k: int,
-        **options: Any,
-    ) -> list[list[Candidate]]:
-        where = options.pop("where", None)
-        found = super().search_hybrid(collection, vectors, queries, fetch_k, **options)
-        kept = {record.id for record in self.get(collection, where=where)}
+    def search_hybrid(self, collection: CollectionInfo, request: HybridSearch) -> list[list[Candidate]]:
+        found = super().search_hybrid(collection, replace(request, where=None))
+        kept = {record.id for record in self.get(collection, Read(where=request.where))}
         return [[each for each in candidates if each.hit.id in kept] for candidates in found]

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
+from vectorkit.backend.requests import Read, VectorSearch
 from vectorkit.filters import Filter
 from vectorkit.memory import MemoryBackend
 from vectorkit.ranking import EXACT_LIMIT
 from vectorkit.testing.faults._backend import ALL, FaultyBackend, picked
-from vectorkit.types import Batch, Capabilities, CollectionInfo, CollectionSpec, FloatArray, Hit, Patch, Ranking
+from vectorkit.types import Batch, Capabilities, CollectionInfo, CollectionSpec, Hit, Patch, Ranking
 
 __all__ = [
     "IndexAnswersExactSearches",
@@ -35,11 +35,11 @@ class _Approximate(FaultyBackend):
         """There is an index."""
         return replace(super().capabilities, approximate_search=True)
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
-        if not self._uses_index(collection, options.get("where"), options.get("exact")):
-            return super().search(collection, queries, k, **options)
-        found = super().search(collection, queries, ALL, **options)
-        return [Ranking(self._found(each.hits, k), exact=False) for each in found]
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
+        if not self._uses_index(collection, request.where, request.exact):
+            return super().search(collection, request)
+        found = super().search(collection, replace(request, k=ALL))
+        return [Ranking(self._found(each.hits, request.k), exact=False) for each in found]
 
     def _uses_index(self, collection: CollectionInfo, where: Filter | None, exact: bool | None) -> bool:
         return exact is False or (exact is None and self.count(collection, where) > EXACT_LIMIT)
@@ -85,11 +85,11 @@ class IndexMeasuresRoughly(_Approximate):
 class IndexWaitsForAThousand(FaultyBackend):
     """3.8 Takes records into its index by the thousand, and from then on finds only what is in it."""
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
         rows = self._rows(collection)
         indexed = set(islice(rows, len(rows) - len(rows) % 1000 or None))
-        found = super().search(collection, queries, ALL, **options)
-        return [replace(each, hits=[hit for hit in each.hits if hit.id in indexed][:k]) for each in found]
+        found = super().search(collection, replace(request, k=ALL))
+        return [replace(each, hits=[hit for hit in each.hits if hit.id in indexed][: request.k]) for each in found]
 
 
 class _IndexApart(FaultyBackend):
@@ -123,20 +123,24 @@ class _IndexApart(FaultyBackend):
         super().update(collection, patches)
         self._index.update(self._indexed[collection.generation], patches)
 
-    def delete(self, collection: CollectionInfo, **options: Any) -> int:
-        self._index.delete(self._indexed[collection.generation], **options)
-        return super().delete(collection, **options)
+    def delete(
+        self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
+    ) -> int:
+        self._index.delete(self._indexed[collection.generation], ids=ids, where=where)
+        return super().delete(collection, ids=ids, where=where)
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
         self._rows(collection)  # raises if the collection is gone
-        return self._index.search(self._indexed[collection.generation], queries, k, **options)
+        return self._index.search(self._indexed[collection.generation], request)
 
 
 class IndexKeepsDeletedRecords(_IndexApart):
     """3.5 Searches find what was deleted, as where an index is cleaned later."""
 
-    def delete(self, collection: CollectionInfo, **options: Any) -> int:
-        return FaultyBackend.delete(self, collection, **options)
+    def delete(
+        self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
+    ) -> int:
+        return FaultyBackend.delete(self, collection, ids=ids, where=where)
 
 
 class IndexMissesUpdates(_IndexApart):
@@ -154,7 +158,7 @@ class IndexMissesReplacements(_IndexApart):
         FaultyBackend.upsert(self, collection, written)
         index = self._indexed[collection.generation]
         for batch in written:
-            known = {record.id for record in self._index.get(index, ids=batch.ids)}
+            known = {record.id for record in self._index.get(index, Read(batch.ids))}
             self._index.upsert(index, [picked(batch, [id not in known for id in batch.ids])])
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from vectorkit.backend.requests import Read, VectorSearch
 from vectorkit.errors import BackendError
 from vectorkit.testing.faults._backend import ALL, FaultyBackend
-from vectorkit.types import CollectionInfo, FloatArray, Hit, Ranking, Record
+from vectorkit.types import CollectionInfo, Hit, Ranking, Record
 
 __all__ = [
     "AddsOneToProducts",
@@ -39,8 +40,8 @@ __all__ = [
 class OneTooMany(FaultyBackend):
     """6.1 k + 1 come back, as where the query itself is counted among its neighbours."""
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
-        return super().search(collection, queries, k + 1, **options)
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
+        return super().search(collection, replace(request, k=request.k + 1))
 
 
 class OneTooFew(FaultyBackend):
@@ -53,24 +54,24 @@ class OneTooFew(FaultyBackend):
 class ReturnsFortyAtMost(FaultyBackend):
     """6.1 Returns no more than its index looks at by default, as every client of pgvector's HNSW does."""
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
-        return super().search(collection, queries, min(k, 40), **options)
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
+        return super().search(collection, replace(request, k=min(request.k, 40)))
 
 
 class ReturnsAThousandAtMost(FaultyBackend):
     """6.1 Returns no more than its index can look at, `ef_search` of pgvector."""
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
-        return super().search(collection, queries, min(k, 1000), **options)
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
+        return super().search(collection, replace(request, k=min(request.k, 1000)))
 
 
 class RefusesMoreThanThereAre(FaultyBackend):
     """6.1 Raises where k is more than there are records, as hnswlib does."""
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
-        if k > self.count(collection):
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
+        if request.k > self.count(collection):
             raise BackendError("cannot return the results in a contiguous array")
-        return super().search(collection, queries, k, **options)
+        return super().search(collection, request)
 
 
 class SquaresDistances(FaultyBackend):
@@ -100,10 +101,10 @@ class CosinesBeyondTheirRange(FaultyBackend):
 class ForgetsToNormalise(FaultyBackend):
     """6.2 Takes the product for the cosine, as indexes of unit vectors do with vectors that are none."""
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
         if collection.metric == "cosine":
             collection = replace(collection, spec=replace(collection.spec, metric="ip"))
-        return super().search(collection, queries, k, **options)
+        return super().search(collection, request)
 
 
 class ScoreIsADistance(FaultyBackend):
@@ -132,21 +133,21 @@ class ScoresFromZeroToOne(FaultyBackend):
 class ProductsUpsideDown(FaultyBackend):
     """6.4 Under `ip` the farthest come first, as in LangChain's PGVectorStore, which orders products like distances."""
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
         if collection.metric != "ip":
-            return super().search(collection, queries, k, **options)
-        found = super().search(collection, queries, ALL, **options)
-        return [replace(each, hits=each.hits[::-1][:k]) for each in found]
+            return super().search(collection, request)
+        found = super().search(collection, replace(request, k=ALL))
+        return [replace(each, hits=each.hits[::-1][: request.k]) for each in found]
 
 
 class TiesInOrderOfWriting(FaultyBackend):
     """6.4 Equal distances stand in the order in which the records were written, as in Chroma."""
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
         place = {id: at for at, id in enumerate(self._rows(collection))}
-        found = super().search(collection, queries, ALL, **options)
+        found = super().search(collection, replace(request, k=ALL))
         return [
-            replace(each, hits=sorted(each.hits, key=lambda hit: (hit.distance or 0.0, place[hit.id]))[:k])
+            replace(each, hits=sorted(each.hits, key=lambda hit: (hit.distance or 0.0, place[hit.id]))[: request.k])
             for each in found
         ]
 
@@ -154,21 +155,21 @@ class TiesInOrderOfWriting(FaultyBackend):
 class CutsBeforeItOrdersTies(TiesInOrderOfWriting):
     """6.4 Orders equal distances by id, but only after the cut: which of them come back is left to chance."""
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
-        found = super().search(collection, queries, k, **options)
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
+        found = super().search(collection, request)
         return [replace(each, hits=sorted(each.hits, key=lambda hit: (hit.distance or 0.0, hit.id))) for each in found]
 
 
 class HidesIdenticalVectors(FaultyBackend):
     """6.4 Returns one of several records whose vectors are the same, as stores do that know a vector by its hash."""
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
-        asked = options.pop("include_embeddings", False)
-        found = super().search(collection, queries, ALL, include_embeddings=True, **options)
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
+        asked = request.include_embeddings
+        found = super().search(collection, replace(request, k=ALL, include_embeddings=True))
         rankings: list[Ranking] = []
         for each in found:
             first = {np.asarray(hit.embedding).tobytes(): hit for hit in reversed(each.hits)}
-            hits = [hit for hit in each.hits if first[np.asarray(hit.embedding).tobytes()] is hit][:k]
+            hits = [hit for hit in each.hits if first[np.asarray(hit.embedding).tobytes()] is hit][: request.k]
             rankings.append(replace(each, hits=hits if asked else [replace(hit, embedding=None) for hit in hits]))
         return rankings
 
@@ -183,23 +184,22 @@ class RoundsScores(FaultyBackend):
 class AnswersTheFirstQueryForAll(FaultyBackend):
     """6.8 Every query of a batch is answered with the hits of the first, as where a plan keeps its first operand."""
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
-        return super().search(collection, queries[:1], k, **options) * len(queries)
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
+        return super().search(collection, replace(request, queries=request.queries[:1])) * len(request.queries)
 
 
 class AnswersInAnotherOrder(FaultyBackend):
     """6.8 The answers to a batch stand in the order in which they were ready."""
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
-        return super().search(collection, queries, k, **options)[::-1]
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
+        return super().search(collection, request)[::-1]
 
 
 class AlwaysReturnsEmbeddings(FaultyBackend):
     """6.10 Hits hold their vectors though nobody asked, megabytes of them, as where all columns are selected."""
 
-    def search(self, collection: CollectionInfo, queries: FloatArray, k: int, **options: Any) -> list[Ranking]:
-        options["include_embeddings"] = True
-        return super().search(collection, queries, k, **options)
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
+        return super().search(collection, replace(request, include_embeddings=True))
 
 
 class FoundVectorsAreFloat64(FaultyBackend):
@@ -213,9 +213,9 @@ class FoundVectorsAreFloat64(FaultyBackend):
 class ReturnsUnitVectors(FaultyBackend):
     """6.10 Under `cosine` vectors come back scaled to norm 1, as stores keep them that scale them once for all."""
 
-    def get(self, collection: CollectionInfo, **options: Any) -> list[Record]:
-        found = super().get(collection, **options)
-        if collection.metric != "cosine" or not options.get("include_embeddings"):
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
+        found = super().get(collection, request)
+        if collection.metric != "cosine" or not request.include_embeddings:
             return found
         vectors = [np.asarray(record.embedding) for record in found]
         return [

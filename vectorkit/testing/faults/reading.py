@@ -1,8 +1,9 @@
 """Stores that read other records than they are asked for, or in another order (section 4 of the contract)."""
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
 
+from vectorkit.backend.requests import Read, Scan
 from vectorkit.filters import Filter
 from vectorkit.testing.faults._backend import FaultyBackend
 from vectorkit.types import CollectionInfo, Record
@@ -25,19 +26,18 @@ __all__ = [
 class GetsInOrderOfStorage(FaultyBackend):
     """4.1 Returns records in its own order, not in that of the ids, as Chroma and SQL's `IN` do."""
 
-    def get(self, collection: CollectionInfo, **options: Any) -> list[Record]:
-        return sorted(super().get(collection, **options), key=lambda record: record.id)
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
+        return sorted(super().get(collection, request), key=lambda record: record.id)
 
 
 class _FaultyOrder(FaultyBackend):
     """Returns all records, or those that match, in an order of its own."""
 
-    def get(self, collection: CollectionInfo, **options: Any) -> list[Record]:
-        if options.get("ids") is not None:
-            return super().get(collection, **options)
-        offset, limit = options.pop("offset", 0), options.pop("limit", None)
-        found = self._ordered(collection, super().get(collection, **options))
-        return found[offset : None if limit is None else offset + limit]
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
+        if request.ids is not None:
+            return super().get(collection, request)
+        found = self._ordered(collection, super().get(collection, replace(request, limit=None, offset=0)))
+        return found[request.offset : None if request.limit is None else request.offset + request.limit]
 
     def _ordered(self, collection: CollectionInfo, records: list[Record]) -> list[Record]:
         return records
@@ -61,35 +61,30 @@ class OrdersIdsByLocale(_FaultyOrder):
 class IgnoresTheOffset(FaultyBackend):
     """4.1 Passes no record over, as stores do that page by a token."""
 
-    def get(self, collection: CollectionInfo, **options: Any) -> list[Record]:
-        options["offset"] = 0
-        return super().get(collection, **options)
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
+        return super().get(collection, replace(request, offset=0))
 
 
 class CutsBeforeTheFilter(FaultyBackend):
     """4.1 Takes `limit` records, and then looks at the filter."""
 
-    def get(self, collection: CollectionInfo, **options: Any) -> list[Record]:
-        where = options.pop("where", None)
-        cut = [record.id for record in super().get(collection, **options)]
-        return super().get(
-            collection, ids=cut, where=where, include_embeddings=options.get("include_embeddings", False)
-        )
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
+        cut = [record.id for record in super().get(collection, replace(request, where=None))]
+        return super().get(collection, replace(request, ids=cut, limit=None, offset=0))
 
 
 class GetsAHundredAtMost(FaultyBackend):
     """4.1 Returns a page where all records are asked for, as stores with a default limit do."""
 
-    def get(self, collection: CollectionInfo, **options: Any) -> list[Record]:
-        return super().get(collection, **options)[:100]
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
+        return super().get(collection, request)[:100]
 
 
 class LosesLongListsOfIds(FaultyBackend):
     """4.1 Looks for the first 1,000 ids of a call alone, as stores do that bound them."""
 
-    def get(self, collection: CollectionInfo, **options: Any) -> list[Record]:
-        ids = options.pop("ids", None)
-        return super().get(collection, ids=ids and ids[:1000], **options)
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
+        return super().get(collection, replace(request, ids=request.ids and request.ids[:1000]))
 
 
 class CountsEverything(FaultyBackend):
@@ -102,24 +97,24 @@ class CountsEverything(FaultyBackend):
 class ScansByOffset(FaultyBackend):
     """4.3 Asks for each page by its offset: what is written meanwhile moves records into other pages."""
 
-    def scan(self, collection: CollectionInfo, *, batch_size: int = 1000, **options: Any) -> Iterator[list[Record]]:
-        at = 0
-        while page := self.get(collection, limit=batch_size, offset=at, **options):
+    def scan(self, collection: CollectionInfo, request: Scan) -> Iterator[list[Record]]:
+        at, size = 0, request.batch_size
+        while page := self.get(collection, Read(None, request.where, size, at, request.include_embeddings)):
             yield page
-            at += batch_size
+            at += size
 
 
 class ScanBeginsWithTheIdItself(FaultyBackend):
     """4.3 Begins with the record after which it is to begin, as `>=` does where `>` is meant."""
 
-    def scan(self, collection: CollectionInfo, *, after: str | None = None, **options: Any) -> Iterator[list[Record]]:
-        if after is not None:
-            yield super().get(collection, ids=[after], where=options.get("where"))
-        yield from super().scan(collection, after=after, **options)
+    def scan(self, collection: CollectionInfo, request: Scan) -> Iterator[list[Record]]:
+        if request.after is not None:
+            yield super().get(collection, Read([request.after], request.where))
+        yield from super().scan(collection, request)
 
 
 class ScanLosesTheLastPage(FaultyBackend):
     """4.3 Stops before a page that is not full."""
 
-    def scan(self, collection: CollectionInfo, *, batch_size: int = 1000, **options: Any) -> Iterator[list[Record]]:
-        return (page for page in super().scan(collection, batch_size=batch_size, **options) if len(page) == batch_size)
+    def scan(self, collection: CollectionInfo, request: Scan) -> Iterator[list[Record]]:
+        return (page for page in super().scan(collection, request) if len(page) == request.batch_size)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vectorkit._narrow import is_dict, is_list
+from vectorkit.backend.requests import Read
 from vectorkit.errors import BackendError, InvalidVectorError
 from vectorkit.testing.faults._backend import FaultyBackend
 from vectorkit.types import Batch, CollectionInfo, Record
@@ -108,9 +109,9 @@ class CutsDocuments(FaultyBackend):
 class NoMetadataIsNone(FaultyBackend):
     """2.5 Returns None where there is no metadata, as Chroma does."""
 
-    def get(self, collection: CollectionInfo, **options: Any) -> list[Record]:
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
         none: Any = None
-        return [replace(record, metadata=record.metadata or none) for record in super().get(collection, **options)]
+        return [replace(record, metadata=record.metadata or none) for record in super().get(collection, request)]
 
 
 class _FaultyMetadata(FaultyBackend):
@@ -207,7 +208,7 @@ class NormalisesInPlace(FaultyBackend):
 class HandsOutItsOwnObjects(FaultyBackend):
     """2.7 A change to a dict that was returned changes the record, as in stores that are a Python dict."""
 
-    def get(self, collection: CollectionInfo, **options: Any) -> list[Record]:
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
         rows = self._rows(collection)
-        found = super().get(collection, **options)
+        found = super().get(collection, request)
         return [replace(record, metadata=rows[record.id].metadata) for record in found]

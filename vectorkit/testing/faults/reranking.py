@@ -1,9 +1,8 @@
 """Stores whose hits are not what is needed to choose among them, or to order them anew (rules 7.6 and 7.7)."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
+from vectorkit.backend.requests import TextSearch
 from vectorkit.testing.faults._backend import FaultyBackend
 from vectorkit.types import CollectionInfo, Hit
 
@@ -21,10 +20,8 @@ class PairsVectorsInOrderOfStorage(FaultyBackend):
 class TextHitsHaveNoVector(FaultyBackend):
     """7.6 Has vectors for what a vector search found alone."""
 
-    def search_text(
-        self, collection: CollectionInfo, queries: Sequence[Sequence[str]], k: int, **options: Any
-    ) -> list[list[Hit]]:
-        found = super().search_text(collection, queries, k, **options)
+    def search_text(self, collection: CollectionInfo, request: TextSearch) -> list[list[Hit]]:
+        found = super().search_text(collection, request)
         return [[replace(hit, embedding=None) for hit in hits] for hits in found]
 
 

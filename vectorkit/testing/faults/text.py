@@ -3,10 +3,11 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
+from vectorkit.backend.requests import Read, TextSearch
 from vectorkit.filters import Filter, matches
 from vectorkit.testing.faults._backend import FaultyBackend
 from vectorkit.text import analyzer, idf, penalty, saturation
@@ -36,17 +37,11 @@ __all__ = [
 class FaultyText(FaultyBackend):
     """Computes BM25 anew for each search, until a subclass bends a part of it."""
 
-    def search_text(
-        self,
-        collection: CollectionInfo,
-        queries: Sequence[Sequence[str]],
-        k: int,
-        *,
-        where: Filter | None = None,
-        include_embeddings: bool = False,
-    ) -> list[list[Hit]]:
+    def search_text(self, collection: CollectionInfo, request: TextSearch) -> list[list[Hit]]:
         everything = self._records(collection)
-        found = [each for each in everything if where is None or matches(where, each.document, each.metadata)]
+        found = [
+            each for each in everything if request.where is None or matches(request.where, each.document, each.metadata)
+        ]
         documents = {each.id: self._words(collection, each.document) for each in everything}
         counted = [documents[each.id] for each in self._counted(everything, found)]
         average = sum(each.total() for each in counted) / max(1, len(counted))
@@ -59,19 +54,19 @@ class FaultyText(FaultyBackend):
                         None,
                         each.document,
                         each.metadata,
-                        np.asarray(each.embedding, dtype=np.float32) if include_embeddings else None,
+                        np.asarray(each.embedding, dtype=np.float32) if request.include_embeddings else None,
                     )
                     for each in found
                     if self._is_hit(documents[each.id], words)
                 ],
-                k,
+                request.k,
             )
-            for words in queries
+            for words in request.queries
         ]
 
     def _records(self, collection: CollectionInfo) -> list[Record]:
         """The records that the index knows."""
-        return self.get(collection, include_embeddings=True)
+        return self.get(collection, Read(include_embeddings=True))
 
     def _words(self, collection: CollectionInfo, document: str | None) -> Counter[str]:
         """The words of a document."""
@@ -138,7 +133,7 @@ class IndexesFromNowOn(FaultyText):
     def create_text_index(
         self, collection: CollectionInfo, progress: Callable[[int, int], None] | None = None
     ) -> CollectionInfo:
-        self._before[collection.generation] = {record.id for record in self.get(collection)}
+        self._before[collection.generation] = {record.id for record in self.get(collection, Read())}
         return super().create_text_index(collection, progress)
 
     def _records(self, collection: CollectionInfo) -> list[Record]:
@@ -156,7 +151,7 @@ class IndexesNothingLater(FaultyText):
     def create_text_index(
         self, collection: CollectionInfo, progress: Callable[[int, int], None] | None = None
     ) -> CollectionInfo:
-        self._then[collection.generation] = self.get(collection, include_embeddings=True)
+        self._then[collection.generation] = self.get(collection, Read(include_embeddings=True))
         return super().create_text_index(collection, progress)
 
     def _records(self, collection: CollectionInfo) -> list[Record]:
@@ -170,14 +165,16 @@ class RemembersDeletedWords(FaultyText):
         super().__init__()
         self._gone: list[Record] = []
 
-    def delete(self, collection: CollectionInfo, **options: Any) -> int:
-        self._gone += self.get(collection, **options)
-        return super().delete(collection, **options)
+    def delete(
+        self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
+    ) -> int:
+        self._gone += self.get(collection, Read(ids, where))
+        return super().delete(collection, ids=ids, where=where)
 
     def upsert(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         written = list(batches)
         for batch in written:
-            self._gone += self.get(collection, ids=batch.ids)
+            self._gone += self.get(collection, Read(batch.ids))
         super().upsert(collection, written)
 
     def _idf(self, documents: int, holding: int) -> float:
@@ -251,16 +248,8 @@ class WeighsWhatMatches(FaultyText):
 class TextFiltersAfterTheCut(FaultyBackend):
     """7.4 Ranks all documents, cuts, and filters what is left."""
 
-    def search_text(
-        self,
-        collection: CollectionInfo,
-        queries: Sequence[Sequence[str]],
-        k: int,
-        *,
-        where: Filter | None = None,
-        include_embeddings: bool = False,
-    ) -> list[list[Hit]]:
-        found = super().search_text(collection, queries, k, include_embeddings=include_embeddings)
+    def search_text(self, collection: CollectionInfo, request: TextSearch) -> list[list[Hit]]:
+        where, found = request.where, super().search_text(collection, replace(request, where=None))
         return [[hit for hit in hits if where is None or matches(where, hit.document, hit.metadata)] for hits in found]
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from vectorkit.backend.requests import Read
 from vectorkit.errors import DuplicateIdError
+from vectorkit.filters import Filter
 from vectorkit.testing.faults._backend import FaultyBackend, picked
 from vectorkit.types import Batch, CollectionInfo, Metadata, Patch, Record
 
@@ -57,7 +58,7 @@ class _FaultyAdd(FaultyBackend):
 
     def add(self, collection: CollectionInfo, batches: Iterable[Batch]) -> None:
         for batch in batches:
-            stored = {record.id for record in self.get(collection, ids=batch.ids)}
+            stored = {record.id for record in self.get(collection, Read(batch.ids))}
             super().add(collection, [picked(batch, [id not in stored for id in batch.ids])])
             self._told(stored)
 
@@ -84,7 +85,7 @@ class _FaultyUpsert(FaultyBackend):
         super().upsert(collection, [self._merged(collection, batch) for batch in batches])
 
     def _merged(self, collection: CollectionInfo, batch: Batch) -> Batch:
-        stored = {record.id: record for record in self.get(collection, ids=batch.ids, include_embeddings=True)}
+        stored = {record.id: record for record in self.get(collection, Read(batch.ids, include_embeddings=True))}
         rows = zip(batch.ids, batch.documents, batch.embeddings, batch.metadatas, strict=True)
         written = [self._kept(stored[row[0]], Record(*row)) if row[0] in stored else Record(*row) for row in rows]
         return Batch(
@@ -156,7 +157,7 @@ class MergeDropsNulls(_FaultyUpdate):
     def _bent_patch(self, collection: CollectionInfo, patch: Patch) -> Patch:
         if not patch.merge or patch.metadatas is None:
             return patch
-        stored = {record.id: record.metadata for record in self.get(collection, ids=patch.ids)}
+        stored = {record.id: record.metadata for record in self.get(collection, Read(patch.ids))}
         merged = [{**stored[id], **new} for id, new in zip(patch.ids, patch.metadatas, strict=True)]
         dropped: list[Metadata] = [{key: value for key, value in each.items() if value is not None} for each in merged]
         return replace(patch, metadatas=dropped, merge=False)
@@ -177,7 +178,7 @@ class UpdateIgnoresMissing(_FaultyUpdate):
         super().update(collection, [self._bent_patch(collection, patch) for patch in patches])
 
     def _bent_patch(self, collection: CollectionInfo, patch: Patch) -> Patch:
-        stored = {record.id for record in self.get(collection, ids=patch.ids)}
+        stored = {record.id for record in self.get(collection, Read(patch.ids))}
         rows = [at for at, id in enumerate(patch.ids) if id in stored]
         return replace(
             patch,
@@ -201,7 +202,7 @@ class UpdateAdds(FaultyBackend):
 
     def update(self, collection: CollectionInfo, patches: Sequence[Patch]) -> None:
         for patch in patches:
-            stored = {record.id for record in self.get(collection, ids=patch.ids)}
+            stored = {record.id for record in self.get(collection, Read(patch.ids))}
             new = [id for id in patch.ids if id not in stored]
             blank = np.ones((len(new), collection.dimension), dtype=np.float32)
             super().add(collection, [Batch(new, [None] * len(new), blank, [{} for _ in new])])
@@ -211,26 +212,29 @@ class UpdateAdds(FaultyBackend):
 class DeletesWithoutFilter(FaultyBackend):
     """3.5 Deletes every record with one of the ids, or all of them: the filter is lost."""
 
-    def delete(self, collection: CollectionInfo, **options: Any) -> int:
-        return super().delete(collection, ids=options.get("ids"))
+    def delete(
+        self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
+    ) -> int:
+        return super().delete(collection, ids=ids)
 
 
 class DeletesByEither(FaultyBackend):
     """3.5 Deletes the records with one of the ids, and those that match, where both should hold."""
 
-    def delete(self, collection: CollectionInfo, **options: Any) -> int:
-        deleted = 0
-        for name, given in options.items():
-            if given is not None:
-                deleted += super().delete(collection, **{name: given})
-        return deleted
+    def delete(
+        self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
+    ) -> int:
+        deleted = 0 if ids is None else super().delete(collection, ids=ids)
+        return deleted if where is None else deleted + super().delete(collection, where=where)
 
 
 class CountsDeletesAsAsked(FaultyBackend):
     """3.5 Counts the ids it was given, missing ones among them, as Chroma does."""
 
-    def delete(self, collection: CollectionInfo, **options: Any) -> int:
-        deleted, ids = super().delete(collection, **options), options.get("ids")
+    def delete(
+        self, collection: CollectionInfo, *, ids: Sequence[str] | None = None, where: Filter | None = None
+    ) -> int:
+        deleted = super().delete(collection, ids=ids, where=where)
         return deleted if ids is None else len(ids)
 
 

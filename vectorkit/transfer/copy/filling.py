@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from vectorkit.backend.requests import Read
 from vectorkit.errors import (
     CollectionExistsError,
     CollectionMismatchError,
@@ -27,7 +28,7 @@ from vectorkit.errors import (
 )
 from vectorkit.indexes import index_text, read_index
 from vectorkit.indexing import create_with_an_index
-from vectorkit.protocol import IndexedBackend, TextSearchBackend, VectorBackend
+from vectorkit.protocol import VectorBackend
 from vectorkit.transfer.locking import TargetLock
 from vectorkit.transfer.sources import MAX_BATCH
 from vectorkit.types import Batch, CollectionInfo, CollectionSpec, Metadata
@@ -90,12 +91,12 @@ class Filling:
         self._remarks = (
             () if wanted == index else (f"its index is {index or 'none'}, not {wanted}: the store has no such one",)
         )
-        if isinstance(backend, IndexedBackend) and info.spec.index is not None:
+        if backend.capabilities.index_changes and info.spec.index is not None:
             self._info = backend.drop_index(info)
         # Of the last batch, a store without atomic writes may have kept any part, so it is gone through again.
         unsure = 0 if backend.capabilities.atomic_writes else MAX_BATCH
         held = backend.count(info)
-        tail = backend.get(info, offset=max(0, held - unsure - 1)) if held else []
+        tail = backend.get(info, Read(offset=max(0, held - unsure - 1))) if held else []
         self._last = tail[0].id if held > unsure else None
         self._stored = tail[-1].id if tail else None
 
@@ -122,9 +123,9 @@ class Filling:
 
     def finish(self) -> None:
         """See `Writing.finish`."""
-        if isinstance(self._backend, IndexedBackend) and self._index is not None:
+        if self._backend.capabilities.index_changes and self._index is not None:
             self._info = self._backend.create_index(self._info, self._index)
-        if self._note["text_index"] and isinstance(self._backend, TextSearchBackend):
+        if self._note["text_index"] and self._backend.capabilities.text_search:
             self._info = self._backend.create_text_index(self._info)
         self._backend.drop_collection(note_name(self._info.name))
 
@@ -134,7 +135,7 @@ class Filling:
 
     def _missing(self, batch: Batch) -> Batch:
         """Those of the records that are not stored."""
-        stored = {record.id for record in self._backend.get(self._info, ids=batch.ids)}
+        stored = {record.id for record in self._backend.get(self._info, Read(batch.ids))}
         rows = [row for row, id in enumerate(batch.ids) if id not in stored]
         return Batch(
             [batch.ids[row] for row in rows],
@@ -186,7 +187,7 @@ def note_name(name: str) -> str:
 def _noted(backend: VectorBackend, info: CollectionInfo) -> Metadata | None:
     """What is noted of a collection; None if nothing is, or of another one that had the name before."""
     try:
-        found = backend.get(backend.open_collection(note_name(info.name)), ids=[_ID])
+        found = backend.get(backend.open_collection(note_name(info.name)), Read([_ID]))
     except CollectionNotFoundError:
         return None
     return found[0].metadata if found and found[0].metadata["generation"] == info.generation else None
@@ -206,7 +207,7 @@ def _note(backend: VectorBackend, info: CollectionInfo, spec: CollectionSpec, or
         place = backend.create_collection(beside)
     except CollectionExistsError:
         place = backend.open_collection(beside.name)
-        if (stale := backend.get(place, ids=[_ID])) and stale[0].metadata["generation"] != info.generation:
+        if (stale := backend.get(place, Read([_ID]))) and stale[0].metadata["generation"] != info.generation:
             backend.delete(place, ids=[_ID])
     with suppress(DuplicateIdError):
         backend.add(place, [Batch([_ID], [None], np.ones((1, 1), dtype=np.float32), [note])])

@@ -10,6 +10,7 @@ import numpy as np
 
 from vectorkit import filters
 from vectorkit._narrow import is_list
+from vectorkit.backend.requests import VectorSearch
 from vectorkit.filters import Scalar
 from vectorkit.protocol import VectorBackend
 from vectorkit.transfer.agreement import differences, overlap, score_difference, tolerance
@@ -149,10 +150,10 @@ def _compare_way(
             found.add("filter", text)
 
     def exactly(side: Side) -> list[Ranking]:
-        return side.backend.search(side.info, vectors, k, where=tree, exact=True, include_embeddings=True)
+        return side.backend.search(side.info, VectorSearch(vectors, k, tree, exact=True, include_embeddings=True))
 
     def by_default(side: Side) -> list[Ranking]:
-        return side.backend.search(side.info, vectors, k, where=tree)
+        return side.backend.search(side.info, VectorSearch(vectors, k, tree))
 
     for query, ours, theirs in zip(queries, *both.map(exactly, sides), strict=True):
 

@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from vectorkit.backend.requests import Read, Scan, VectorSearch
 from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
+from vectorkit.protocol import VectorBackend
 from vectorkit.types import (
     Batch,
     Capabilities,
     CollectionInfo,
     CollectionSpec,
-    FloatArray,
     Patch,
     Ranking,
     Record,
@@ -27,7 +28,7 @@ from vectorkit_sqlite._sessions import Sessions, transaction
 __all__ = ["SqliteBackend"]
 
 
-class SqliteBackend:
+class SqliteBackend(VectorBackend):
     """Collections in one SQLite file. Every search compares all records that match.
 
     Args:
@@ -110,54 +111,44 @@ class SqliteBackend:
         with self._transaction("IMMEDIATE") as connection:
             _writing.update(connection, _catalog.number_of(connection, collection), patches)
 
-    def get(
-        self,
-        collection: CollectionInfo,
-        *,
-        ids: Sequence[str] | None = None,
-        where: Filter | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-        include_embeddings: bool = False,
-    ) -> list[Record]:
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
         """See `VectorBackend.get`."""
         with self._transaction("DEFERRED") as connection:
             number = _catalog.number_of(connection, collection)
-            if ids is None:
+            if request.ids is None:
                 return _reading.page(
                     connection,
                     number,
-                    where=where,
-                    limit=limit,
-                    offset=offset,
-                    include_embeddings=include_embeddings,
+                    where=request.where,
+                    limit=request.limit,
+                    offset=request.offset,
+                    include_embeddings=request.include_embeddings,
                 )
-            found = _reading.by_ids(connection, number, ids, where=where, include_embeddings=include_embeddings)
-            return found[offset : None if limit is None else offset + limit]
+            found = _reading.by_ids(
+                connection,
+                number,
+                request.ids,
+                where=request.where,
+                include_embeddings=request.include_embeddings,
+            )
+            return found[request.offset : None if request.limit is None else request.offset + request.limit]
 
-    def scan(
-        self,
-        collection: CollectionInfo,
-        *,
-        where: Filter | None = None,
-        after: str | None = None,
-        batch_size: int = 1000,
-        include_embeddings: bool = False,
-    ) -> Iterator[list[Record]]:
+    def scan(self, collection: CollectionInfo, request: Scan) -> Iterator[list[Record]]:
         """See `VectorBackend.scan`. Between pages nothing is held open."""
+        after = request.after
         while True:
             with self._transaction("DEFERRED") as connection:
                 page = _reading.page(
                     connection,
                     _catalog.number_of(connection, collection),
-                    where=where,
+                    where=request.where,
                     after=after,
-                    limit=batch_size,
-                    include_embeddings=include_embeddings,
+                    limit=request.batch_size,
+                    include_embeddings=request.include_embeddings,
                 )
             if page:
                 yield page
-            if len(page) < batch_size:
+            if len(page) < request.batch_size:
                 return
             after = page[-1].id
 
@@ -173,22 +164,11 @@ class SqliteBackend:
         with self._transaction("IMMEDIATE") as connection:
             return _writing.delete(connection, _catalog.number_of(connection, collection), ids, where)
 
-    def search(
-        self,
-        collection: CollectionInfo,
-        queries: FloatArray,
-        k: int,
-        *,
-        where: Filter | None = None,
-        exact: bool | None = None,  # always exact
-        include_embeddings: bool = False,
-    ) -> list[Ranking]:
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
         """See `VectorBackend.search`."""
         with self._transaction("DEFERRED") as connection:
             number = _catalog.number_of(connection, collection)
-            return _search.search(
-                connection, number, collection, queries, k, where=where, include_embeddings=include_embeddings
-            )
+            return _search.search(connection, number, collection, request)
 
     def close(self) -> None:
         """See `VectorBackend.close`."""

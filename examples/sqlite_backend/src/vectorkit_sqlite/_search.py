@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from vectorkit.filters import Filter
+from vectorkit.backend.requests import VectorSearch
 from vectorkit.ranking import rank
 from vectorkit.types import CollectionInfo, FloatArray, Hit, Ranking
 from vectorkit_sqlite._codec import load_vectors
@@ -18,25 +18,18 @@ _PAGE: Final = 1000  # records compared at once: bounds the memory of a search
 
 
 def search(
-    connection: sqlite3.Connection,
-    number: int,
-    collection: CollectionInfo,
-    queries: FloatArray,
-    k: int,
-    *,
-    where: Filter | None,
-    include_embeddings: bool,
+    connection: sqlite3.Connection, number: int, collection: CollectionInfo, request: VectorSearch
 ) -> list[Ranking]:
     """See `VectorBackend.search`."""
-    nearest = [_Nearest(collection, query, k) for query in queries]
-    matching, parameters = condition(connection, number, where=where)
+    nearest = [_Nearest(collection, query, request.k) for query in request.queries]
+    matching, parameters = condition(connection, number, where=request.where)
     rows = connection.execute(f"SELECT id, embedding FROM vectorkit_records WHERE {matching}", parameters)
     while page := rows.fetchmany(_PAGE):
         ids = [id for id, _ in page]
         vectors = load_vectors([embedding for _, embedding in page], collection.dimension)
         for each in nearest:
             each.compare(ids, vectors)
-    return [Ranking(each.hits(connection, number, include_embeddings), exact=True) for each in nearest]
+    return [Ranking(each.hits(connection, number, request.include_embeddings), exact=True) for each in nearest]
 
 
 class _Nearest:

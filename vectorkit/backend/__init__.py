@@ -1,0 +1,1 @@
+"""The seam between the facade and what stores the records."""
