@@ -241,8 +241,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """Written and read by a process of its own, 8,000 records and 32,000."""
     program = (
         "import os, sys, vectorkit as vk, numpy as np\n"
-        "from vectorkit.backend.requests import Read
-from vectorkit.transfer.files.file import FileTarget, FileSource\n"
+        "from vectorkit.transfer.files.file import FileTarget, FileSource\n"
         "from pathlib import Path\n"
         "url, n = sys.argv[1], int(sys.argv[2])\n"
         "w = FileTarget(url).begin(vk.CollectionSpec('docs', 'l2', 32), 'test')\n"
