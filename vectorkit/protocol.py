@@ -9,7 +9,7 @@ cause, and every method that takes a `CollectionInfo` raises `CollectionNotFound
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, NoReturn, Protocol, runtime_checkable
 
 from vectorkit.backend.requests import HybridSearch, Read, Scan, TextSearch, VectorSearch
 from vectorkit.errors import UnsupportedError
@@ -202,7 +202,7 @@ class VectorBackend(Protocol):
         Returns:
             The collection, its `spec.text_index` True; generation and records are the same.
         """
-        raise UnsupportedError(f"{self.name} has no text search, so no text index can be made")
+        _refuse(f"{self.name} has no text search, so no text index can be made")
 
     def search_text(self, collection: CollectionInfo, request: TextSearch) -> list[list[Hit]]:
         """Rank documents by BM25 (7.2).
@@ -211,7 +211,7 @@ class VectorBackend(Protocol):
             One list a query: the first k of all records that match and hold a word of the query, by score, equal
             scores by id; `score` is BM25, `distance` None.
         """
-        raise UnsupportedError(f"{self.name} has no text search; use mode='vector'")
+        _refuse(f"{self.name} has no text search; use mode='vector'")
 
     def search_hybrid(self, collection: CollectionInfo, request: HybridSearch) -> list[list[Candidate]]:
         """Find the candidates of a fusion (7.3): what `search` and `search_text` find, each with both scores.
@@ -219,7 +219,7 @@ class VectorBackend(Protocol):
         Returns:
             One list a query, in any order: the union of the first `fetch_k` of both rankings.
         """
-        raise UnsupportedError(f"{self.name} has no text search; use mode='vector'")
+        _refuse(f"{self.name} has no text search; use mode='vector'")
 
     # --- indexes that can be built, dropped and tuned while in use: with `index_changes` --------------------------
 
@@ -248,7 +248,7 @@ class VectorBackend(Protocol):
                 its progress here.
             BackendError: An index of this collection is being built already.
         """
-        raise UnsupportedError(_index_fixed(self.name))
+        _refuse(_index_fixed(self.name))
 
     def drop_index(self, collection: CollectionInfo) -> CollectionInfo:
         """Drop the index, if there is one: every search compares all records from then on.
@@ -259,17 +259,17 @@ class VectorBackend(Protocol):
         Raises:
             BackendError: It is being built.
         """
-        raise UnsupportedError(_index_fixed(self.name))
+        _refuse(_index_fixed(self.name))
 
     def reindex(
         self, collection: CollectionInfo, *, progress: Callable[[IndexProgress], object] | None = None
     ) -> CollectionInfo:
         """Build the index of a collection, which has one, anew; arguments, result and errors as of `create_index`."""
-        raise UnsupportedError(_index_fixed(self.name))
+        _refuse(_index_fixed(self.name))
 
     def explain(self, collection: CollectionInfo, request: VectorSearch) -> Explanation:
         """Search as `search` does, with one query, and say how that went."""
-        raise UnsupportedError(_index_fixed(self.name))
+        _refuse(_index_fixed(self.name))
 
     # --- others, each with a capability of its own ----------------------------------------------------------------
 
@@ -289,15 +289,15 @@ class VectorBackend(Protocol):
         Raises:
             CollectionNotFoundError: One of the two is gone; the other one is as it was.
         """
-        raise UnsupportedError(f"{self.name} cannot put one collection in the place of another")
+        _refuse(f"{self.name} cannot put one collection in the place of another")
 
     def measure_storage(self, collection: CollectionInfo) -> Storage:
         """Return how many bytes the collection takes, and how far its vector index is; with `storage_figures`."""
-        raise UnsupportedError(f"{self.name} does not say how many bytes a collection takes")
+        _refuse(f"{self.name} does not say how many bytes a collection takes")
 
     def foreign_collections(self) -> list[ForeignCollection]:
         """Return the collections that other programs made, in ascending order of name; with `foreign_collections`."""
-        raise UnsupportedError(f"{self.name} cannot read collections that other programs made")
+        _refuse(f"{self.name} cannot read collections that other programs made")
 
     def scan_foreign(self, name: str, *, after: str | None = None, batch_size: int = 1000) -> Iterator[list[Record]]:
         """Stream the records of one of them, with their vectors, as `scan` does.
@@ -312,11 +312,11 @@ class VectorBackend(Protocol):
         Raises:
             CollectionNotFoundError: There is none of that name that others made.
         """
-        raise UnsupportedError(f"{self.name} cannot read collections that other programs made")
+        _refuse(f"{self.name} cannot read collections that other programs made")
 
     def get_foreign(self, name: str, ids: Sequence[str]) -> list[Record]:
         """Return those of these records that are there, with their vectors, in the order asked; errors as above."""
-        raise UnsupportedError(f"{self.name} cannot read collections that other programs made")
+        _refuse(f"{self.name} cannot read collections that other programs made")
 
 
 OPTIONAL: Final[Mapping[str, tuple[str, ...]]] = {
@@ -327,6 +327,10 @@ OPTIONAL: Final[Mapping[str, tuple[str, ...]]] = {
     "foreign_collections": ("foreign_collections", "scan_foreign", "get_foreign"),
 }
 """The optional methods, by the capability that declares them."""
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UnsupportedError(message)
 
 
 def _index_fixed(name: str) -> str:

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Final
 
 from vectorkit._narrow import is_iterable
+from vectorkit.backend.requests import Scan
 from vectorkit.errors import InvalidArgumentError
 from vectorkit.filters import parse
 from vectorkit.protocol import VectorBackend
@@ -63,7 +64,7 @@ class Pruning:
         sources = iter(self._sources)
         while part := list(islice(sources, _SOURCES)):
             where = parse({SOURCE: {"$in": part}})
-            found = (record.id for batch in backend.scan(info, where=where) for record in batch)
+            found = (record.id for batch in backend.scan(info, Scan(where=where)) for record in batch)
             gone = [id for id in found if id not in self._ids]
             deleted += backend.delete(info, ids=gone, where=where) if gone else 0
         return deleted

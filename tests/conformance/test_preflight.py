@@ -131,6 +131,20 @@ class Other(MemoryBackend):
     assert "capabilities.persistent is 'yes'; it should be a bool" in failure(pytester, "Other", before=wrong)
 
 
+def test_a_capability_whose_methods_are_not_written(pytester: pytest.Pytester) -> None:
+    claiming = """
+from dataclasses import replace
+
+class Claiming(MemoryBackend):
+    @property
+    def capabilities(self):
+        return replace(super().capabilities, index_changes=True, metrics=["cosine"])
+"""
+    said = failure(pytester, "Claiming", before=claiming)
+    assert "capabilities.index_changes is True, but create_index is not written; declare False, or write it" in said
+    assert "capabilities.metrics is ['cosine']; it should be a tuple of cosine, l2, ip" in said
+
+
 def test_a_deviation_does_not_expect_it(pytester: pytest.Pytester) -> None:
     names = [name for name in dir(BackendConformance) if name.startswith("test_") and "store" in name]
     deviations = f"deviations = {dict.fromkeys(names, 'https://example.com/1')}"

@@ -62,7 +62,7 @@ def _contradictions(backend: object, capabilities: Capabilities) -> list[str]:
                 if getattr(type(backend), name, None) is getattr(VectorBackend, name)
             ]
     metrics: object = capabilities.metrics
-    if not isinstance(metrics, tuple) or not metrics or not set(metrics) <= set(_METRICS):
+    if type(metrics) is not tuple or not metrics or not set(metrics) <= set(_METRICS):
         problems.append(f"capabilities.metrics is {metrics!r}; it should be a tuple of {', '.join(_METRICS)}")
     return problems
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from vectorkit.errors import CollectionNotFoundError
 from vectorkit.indexes import HNSW
-from vectorkit.protocol import MeasuredBackend
 from vectorkit.transfer.copy.rejects import sound
 from vectorkit.transfer.lint.findings import Finding, Findings, LintReport
 from vectorkit.transfer.lint.values import KeyTypes, record_problems
@@ -131,7 +130,7 @@ def _check_collection(content: Contents, findings: Findings, *, chroma: bool) ->
 
 def _check_left_out(source: Source, content: Contents, findings: Findings) -> None:
     """Add the rows of an adopted table that are no records, which reading it does not show."""
-    if content.foreign or not isinstance(source, StoreSource) or not isinstance(source.backend, MeasuredBackend):
+    if content.foreign or not isinstance(source, StoreSource) or not source.backend.capabilities.storage_figures:
         return
     storage = source.backend.measure_storage(source.backend.open_collection(content.name))
     if storage.left_out:
