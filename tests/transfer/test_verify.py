@@ -19,7 +19,7 @@ from vectorkit.cli import app
 from vectorkit.embedders import HashEmbedder
 from vectorkit.transfer.records import same_json
 from vectorkit.transfer.verify.report import Differences, Kind
-from vectorkit.transfer.verify.searches import Query, Side, compare_searches, filters_from
+from vectorkit.transfer.verify.searches import NamedQuery, Side, compare_searches, filters_from
 from vectorkit_chroma import ChromaBackend
 from vectorkit_pgvector import PgVectorBackend
 
@@ -258,7 +258,7 @@ def test_two_records_that_change_places_are_found_by_searching_alone(metric: vk.
         backend.add(info, [vk.Batch(["a", "b", "c"], [None] * 3, vectors, [{}] * 3)])
         sides.append(Side(backend, info))
     found = Differences()
-    query = Query(np.array([1, 0], dtype=np.float32), "the query")
+    query = NamedQuery(np.array([1, 0], dtype=np.float32), "the query")
     checked = compare_searches(sides[0], sides[1], [query], [], [], 3, found, lambda _, __: None)
     if metric == "ip":  # all three are equally near
         assert found.counts == {}
@@ -277,7 +277,7 @@ def test_a_record_that_one_side_does_not_find_is_a_difference() -> None:
         backend.add(info, [vk.Batch(["a", "b", "c", "d"], [None] * 4, vectors, [{}] * 4)])
         sides.append(Side(backend, info))
     found = Differences()
-    query = Query(np.zeros(1, dtype=np.float32), "the query")
+    query = NamedQuery(np.zeros(1, dtype=np.float32), "the query")
     checked = compare_searches(sides[0], sides[1], [query], [], [], 3, found, lambda _, __: None)
     assert found.counts == {"search": 1}
     assert found.first[0].text == "the query: 'c' is found in the source alone"
@@ -295,7 +295,7 @@ def test_records_nearer_to_each_other_than_the_tolerance_may_swap() -> None:
         backend.add(info, [vk.Batch(["a", "b"], [None] * 2, vectors[::-1].copy() if swapped else vectors, [{}] * 2)])
         sides.append(Side(backend, info))
     found = Differences()
-    query = Query(np.zeros(2, dtype=np.float32), "the query")
+    query = NamedQuery(np.zeros(2, dtype=np.float32), "the query")
     for k in (1, 2):
         compare_searches(sides[0], sides[1], [query], [], [], k, found, lambda _, __: None)
     assert found.counts == {}

@@ -15,7 +15,7 @@ from vectorkit.transfer.sources import Contents, Malformed, Source
 from vectorkit.transfer.stores import StoreSource
 from vectorkit.transfer.verify.report import CollectionCheck, Differences, Kind, Verification
 from vectorkit.transfer.verify.sampling import Sample
-from vectorkit.transfer.verify.searches import Query, Side, compare_searches, filters_from
+from vectorkit.transfer.verify.searches import NamedQuery, Side, compare_searches, filters_from
 from vectorkit.types import CollectionSpec, EmbedderIdentity, FloatArray, Record, Vector
 from vectorkit.validation import as_list, check_between, check_natural, check_text, short
 from vectorkit.vectors import as_vectors
@@ -209,17 +209,17 @@ class _Run:
             sides.append(Side(source.backend, source.backend.open_collection(content.name)))
         return sides[0], sides[1]
 
-    def _given_queries(self, spec: CollectionSpec | None) -> list[Query]:
+    def _given_queries(self, spec: CollectionSpec | None) -> list[NamedQuery]:
         if spec is None:
             return []
-        queries: list[Query] = []
+        queries: list[NamedQuery] = []
         for number, query in enumerate(self._queries, start=1):
             if isinstance(query, str):
-                queries.append(Query(self._embedded(query, spec), f"query {short(query)}"))
+                queries.append(NamedQuery(self._embedded(query, spec), f"query {short(query)}"))
             else:
                 name = f"query {number}"
                 vectors = as_vectors([query], spec.dimension, spec.metric, partial(_always, name))
-                queries.append(Query(vectors[0], name))
+                queries.append(NamedQuery(vectors[0], name))
         return queries
 
     def _embedded(self, query: str, spec: CollectionSpec) -> FloatArray:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vectorkit.transfer.verify.searches import Query
+from vectorkit.transfer.verify.searches import NamedQuery
 from vectorkit.types import Record
 from vectorkit.validation import short
 
@@ -38,10 +38,10 @@ class Sample:
                 self.records[place] = _alone(record)
         self._seen += len(records)
 
-    def queries(self) -> list[Query]:
+    def queries(self) -> list[NamedQuery]:
         """Their vectors."""
         return [
-            Query(np.asarray(record.embedding, dtype=np.float32), f"the vector of {short(record.id)}")
+            NamedQuery(np.asarray(record.embedding, dtype=np.float32), f"the vector of {short(record.id)}")
             for record in self.records
             if record.embedding is not None
         ]

@@ -18,7 +18,7 @@ from vectorkit.transfer.verify.report import Differences, SearchCheck
 from vectorkit.types import CollectionInfo, FloatArray, Hit, Ranking, Record
 from vectorkit.validation import short
 
-__all__ = ["Query", "Side", "compare_searches", "filters_from"]
+__all__ = ["NamedQuery", "Side", "compare_searches", "filters_from"]
 
 
 class Side(NamedTuple):
@@ -28,7 +28,7 @@ class Side(NamedTuple):
     info: CollectionInfo
 
 
-class Query(NamedTuple):
+class NamedQuery(NamedTuple):
     """A query, and what it is called in a report."""
 
     vector: FloatArray
@@ -76,8 +76,8 @@ def _commonest(counted: "Counter[tuple[str, Scalar, type]]", everywhere: int) ->
 def compare_searches(
     source: Side,
     target: Side,
-    given: Sequence[Query],
-    sampled: Sequence[Query],
+    given: Sequence[NamedQuery],
+    sampled: Sequence[NamedQuery],
     wheres: Sequence[Mapping[str, Any]],
     k: int,
     found: Differences,
@@ -128,7 +128,7 @@ class _Tally:
 
 def _compare_way(
     sides: tuple[Side, Side],
-    queries: Sequence[Query],
+    queries: Sequence[NamedQuery],
     where: Mapping[str, Any] | None,
     k: int,
     found: Differences,
