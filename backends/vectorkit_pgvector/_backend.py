@@ -30,12 +30,14 @@ from vectorkit.types import (
     Record,
     Storage,
 )
-from vectorkit.validation import MetricName, as_metric, check_between, check_flag, check_name
+from vectorkit.validation import MetricName, as_metric, check_name
 from vectorkit_pgvector._errors import translated
 from vectorkit_pgvector.adopted.inspection import Wanted
 from vectorkit_pgvector.collections import storage
 from vectorkit_pgvector.collections.catalog import Catalog
 from vectorkit_pgvector.collections.indexing import Indexing
+from vectorkit_pgvector.connections.options import Options
+from vectorkit_pgvector.connections.options import read as read_options
 from vectorkit_pgvector.connections.sessions import Session, Sessions
 from vectorkit_pgvector.connections.sharing import shared
 from vectorkit_pgvector.connections.sources import (
@@ -55,7 +57,6 @@ from vectorkit_pgvector.search.answers import Request
 from vectorkit_pgvector.search.plan_cache import PlanCache
 from vectorkit_pgvector.sql import indexes as index_sql
 from vectorkit_pgvector.sql import text as text_sql
-from vectorkit_pgvector.sql.partitions import MAX_PARTITIONS
 from vectorkit_pgvector.sql.tables import Table
 from vectorkit_pgvector.text import searching as text_search
 from vectorkit_pgvector.text import words
@@ -79,16 +80,23 @@ class PgVectorBackend(VectorBackend):
             `postgresql+embedded:PATH`, a server of one's own. Connecting waits for the first use.
         pool: A psycopg pool, open.
         connection: A psycopg connection.
-        schema: The schema that the tables are in; made if it is missing.
+        schema: The schema that the tables are in, `"public"` by default; made if it is missing.
         pooler: Whether the URL leads to a transaction pooler (PgBouncer, say), so that neither prepared statements nor
             settings are kept from one transaction to the next; None finds out when connecting. A pool or connection
             of yours keeps none of them if it was made with psycopg's `prepare_threshold=None`.
-        partitions: How many partitions, by hash of the id, the tables of collections created here have, 2 to 100; 1: a
-            table is whole. What exists stays as it is, and whoever opens it need not know.
+        partitions: How many partitions, by hash of the id, the tables of collections created here have, 2 to 100; 1, by
+            default: a table is whole. What exists stays as it is, and whoever opens it need not know.
+        pool_size: The most connections that are opened to a URL, 1 to 1,000; 10 by default.
+        timeout: Seconds, 0.1 to 86,400, 60 by default, that a statement sent to a URL may go without a sign of the
+            server; the call then raises `BackendTimeoutError`, and the statement is cancelled. Building an index may
+            take longer. A host that does not answer at all is noticed by TCP then, whatever is under way. A pool or
+            connection of yours keeps its own limits.
+
+    These five may stand in the URL instead, with those of libpq: `?timeout=5&schema=app`.
 
     Raises:
-        InvalidArgumentError: Not one of the three, one of another type, or a malformed URL; or `pooler` without `url`;
-            or `partitions` is no int, or out of its range.
+        InvalidArgumentError: Not one of the three, one of another type, or a malformed URL; `pooler`,
+            `pool_size` or `timeout` without `url`; or an option that is unknown, out of its range, or given twice.
     """
 
     def __init__(
@@ -97,15 +105,33 @@ class PgVectorBackend(VectorBackend):
         *,
         pool: "ConnectionPool[Any] | None" = None,
         connection: "psycopg.Connection[Any] | None" = None,
-        schema: str = "public",
+        schema: str | None = None,
         pooler: bool | None = None,
-        partitions: int = 1,
+        partitions: int | None = None,
+        pool_size: int | None = None,
+        timeout: float | None = None,
     ) -> None:
         if sum(given is not None for given in (url, pool, connection)) != 1:
             raise InvalidArgumentError("give one of url=, pool= and connection=")
-        self._source, self._shown = _source(url, pool, connection, pooler)
+        for name, given in {"pooler": pooler, "pool_size": pool_size, "timeout": timeout}.items():
+            if url is None and given is not None:
+                raise InvalidArgumentError(
+                    f"{name}= goes with url=; set up a pool or connection of yours to your needs "
+                    "(prepare_threshold=None behind a pooler, tcp_user_timeout and statement_timeout)"
+                )
+        url, options = read_options(
+            url,
+            {
+                "schema": schema,
+                "pooler": pooler,
+                "partitions": partitions,
+                "pool_size": pool_size,
+                "timeout": timeout,
+            },
+        )
+        self._source, self._shown = _source(url, pool, connection, options)
         self._sessions = Sessions(self._source)
-        self._catalog = Catalog(schema, check_between(partitions, 1, MAX_PARTITIONS, "partitions"))
+        self._catalog = Catalog(options.schema, options.partitions)
         self._sizes: PlanCache[vector_search.SearchPlan] = PlanCache()
         self._indexing = Indexing(self._sessions, self._catalog)
 
@@ -456,15 +482,9 @@ def _source(
     url: str | None,
     pool: "ConnectionPool[Any] | None",
     connection: "psycopg.Connection[Any] | None",
-    pooler: bool | None,
+    options: Options,
 ) -> tuple[Source, str]:
     """Where connections come from, and how that is shown."""
-    if pooler is not None:
-        check_flag(pooler, "pooler")
-        if url is None:
-            raise InvalidArgumentError(
-                "pooler= goes with url=; make a pool or connection of yours with prepare_threshold=None instead"
-            )
     if pool is not None:
         if not isinstance(pool, ConnectionPool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"pool is a psycopg_pool.ConnectionPool, not {type(pool).__name__}")
@@ -480,9 +500,9 @@ def _source(
         path = url.removeprefix(_EMBEDDED)
         if not path:
             raise InvalidArgumentError(f"{_EMBEDDED} needs the path of a folder, such as {_EMBEDDED}./pgdata")
-        return OwnPool(lambda: _start_embedded(path), settings, pooler=pooler), repr(url)
+        return OwnPool(lambda: _start_embedded(path), settings, options), repr(url)
     check_url(url)
-    return OwnPool(lambda: RemoteServer(url), settings, pooler=pooler), repr(describe(url))
+    return OwnPool(lambda: RemoteServer(url), settings, options), repr(describe(url))
 
 
 def _start_embedded(path: str) -> Server:

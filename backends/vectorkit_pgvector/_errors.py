@@ -18,7 +18,12 @@ from vectorkit.errors import (
 )
 from vectorkit.types import CollectionInfo
 
-__all__ = ["ended_connection", "is_lost", "kind_of", "translate", "translate_refusal", "translated"]
+__all__ = ["Unanswered", "ended_connection", "is_lost", "kind_of", "translate", "translate_refusal", "translated"]
+
+
+class Unanswered(psycopg.OperationalError):
+    """The server gave no sign for the time that a store waits; see `PgVectorBackend`, `timeout`."""
+
 
 # SQLSTATEs, and the classes of those that are not named (their first two characters):
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -48,6 +53,7 @@ _BY_STATE: Final[dict[str, type[BackendError]]] = {
 
 # What the client itself raises, without an SQLSTATE; the first that fits.
 _BY_TYPE: Final[dict[type[psycopg.Error], type[BackendError]]] = {
+    Unanswered: BackendTimeoutError,
     PoolTimeout: BackendTimeoutError,
     TooManyRequests: BackendTimeoutError,
     PoolClosed: BackendError,
@@ -88,7 +94,9 @@ def kind_of(error: psycopg.Error) -> type[BackendError] | None:
 
 def is_lost(error: psycopg.Error) -> bool:
     """Whether the error says that the connection is gone, so that another one may serve."""
-    if isinstance(error, PoolTimeout | PoolClosed | TooManyRequests) or not isinstance(error, psycopg.OperationalError):
+    if isinstance(error, PoolTimeout | PoolClosed | TooManyRequests | Unanswered) or not isinstance(
+        error, psycopg.OperationalError
+    ):
         return False
     return error.sqlstate is None or error.sqlstate.startswith("08") or error.sqlstate in {"57P01", "57P02", "57P05"}
 
@@ -97,7 +105,7 @@ def ended_connection(error: BaseException) -> bool:
     """Whether the error is what ended the connection: that it is lost, or why the server has ended it."""
     if not isinstance(error, psycopg.Error):
         return False
-    return is_lost(error) or error.diag.severity_nonlocalized in {"FATAL", "PANIC"}
+    return isinstance(error, Unanswered) or is_lost(error) or error.diag.severity_nonlocalized in {"FATAL", "PANIC"}
 
 
 def translate(error: psycopg.Error, collection: CollectionInfo | None = None) -> VectorKitError:
@@ -118,6 +126,8 @@ def translate(error: psycopg.Error, collection: CollectionInfo | None = None) ->
     if state is not None:
         advice = _ADVICE.get(state) or _ADVICE.get(state[:2])
         message += f" (SQLSTATE {state})" + (f"; {advice}" if advice else "")
+    elif isinstance(error, Unanswered):
+        message += "; the connection was ended: call again, or raise timeout if the server needs longer"
     elif isinstance(error, PoolTimeout):
         message += "; all connections of the pool are in use, or the server cannot be reached"
     elif kind is BackendUnavailableError:

@@ -6,6 +6,7 @@ search compares all records. The vector indexes of a collection's table are the 
 there when one is built, say what a build that failed has left, is dropped.
 """
 
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
@@ -31,10 +32,14 @@ _MOST_MEMORY: Final = 1 << 20
 _WORKERS: Final = 4
 """Parallel workers that a build may have, unless the server gives more, or has fewer."""
 _PATIENCE: Final = "2s"
+_TRANSACTION_TIMEOUT: Final = 170_000  # the first version of PostgreSQL that has it
 _POLL: Final = 0.2  # seconds between two looks at the progress
 
 _TOO_LITTLE_SHARED: Final = (errors.DiskFull, errors.OutOfMemory)
 """What a parallel build raises where the server has little shared memory: a container's `/dev/shm` of 64 MB."""
+
+_ENDED: Final = (*_TOO_LITTLE_SHARED, errors.QueryCanceled)
+"""What ends a build and no more: the server lacks room for it, or an administrator has cancelled it."""
 
 
 class Indexing:
@@ -56,7 +61,9 @@ class Indexing:
         ((usable, many),) = session.rows(index_sql.state(table))
         if usable or not many or index_sql.representation(table.spec) is None:
             return
-        with suppress(errors.LockNotAvailable, errors.InsufficientPrivilege), session.savepoint():
+        # What is caught here was undone by the savepoint, which raises another error if it cannot be: the transaction
+        # is alive, what was written before stands in it, and the caller of this commits it.
+        with self._left(table), suppress(errors.LockNotAvailable, errors.InsufficientPrivilege), session.savepoint():
             session.run(index_sql.lock(table))
             table = _with(table, self._catalog.wanted_index(session, collection))
             ((usable, many),) = session.rows(index_sql.state(table))
@@ -64,6 +71,19 @@ class Indexing:
                 parts = partitioning.parts(session, table)
                 lacking = [part for part in parts if not any(usable for _, usable in _built(session, part))]
                 _build(session, table, lacking, outside=False)
+
+    @staticmethod
+    @contextmanager
+    def _left(table: Table) -> Generator[None, None, None]:
+        """Leave a build that the server ended to a later write, and say so; what was written stays."""
+        try:
+            yield
+        except _ENDED as error:
+            warnings.warn(
+                f"the index of {table.spec.name!r} was not built ({error.diag.message_primary}): what was written is "
+                "kept, every search compares all records, and the next write tries again; or call create_index()",
+                stacklevel=2,
+            )
 
     def create(
         self,
@@ -81,7 +101,10 @@ class Indexing:
         index_sql.check(wanted.spec)
 
         def work(session: Session, outside: bool) -> CollectionInfo:
-            _refuse_while_building(session, table)
+            with _alone(session, table, outside=outside):
+                return alone(session, outside)
+
+        def alone(session: Session, outside: bool) -> CollectionInfo:
             stored = self._catalog.wanted_index(session, collection)
             found = _built(session, table)
             ((built, many),) = session.rows(index_sql.state(wanted))
@@ -105,9 +128,9 @@ class Indexing:
         """See `VectorBackend.drop_index`."""
 
         def work(session: Session, outside: bool) -> CollectionInfo:
-            _refuse_while_building(session, table)
-            found = [name for name, _ in _built(session, table)]
-            return self._leave(session, collection, None, found, outside=outside)
+            with _alone(session, table, outside=outside):
+                found = [name for name, _ in _built(session, table)]
+                return self._leave(session, collection, None, found, outside=outside)
 
         return self._sessions.outside(work)
 
@@ -116,8 +139,9 @@ class Indexing:
     ) -> CollectionInfo:
         """Store which index there is, and drop those that are not it: in this order, so that no writer builds them."""
         changed = self._catalog.set_index(session, collection, index)
-        for name in old:
-            session.run(index_sql.drop(name, concurrently=outside))
+        with session.unhurried():  # outside, it waits for the transactions of others
+            for name in old:
+                session.run(index_sql.drop(name, concurrently=outside))
         return changed
 
     def _watched(
@@ -162,12 +186,29 @@ def _with(table: Table, index: Index | None) -> Table:
     return replace(table, spec=replace(table.spec, index=index))
 
 
-def _refuse_while_building(session: Session, table: Table) -> None:
+@contextmanager
+def _alone(session: Session, table: Table, *, outside: bool) -> Generator[None, None, None]:
+    """Refuse to change the indexes of a table while another call does: two concurrent builds end in a deadlock.
+
+    Not behind a transaction pooler, where a lock of the session could stay with it; the server then resolves it.
+    """
     for process, phase, percent in session.rows(index_sql.being_built(table)):
         raise BackendError(
             f"an index of {table.spec.name!r} is being built already, by server process {process} ({phase}, "
             f"{percent}%); wait until it is done, or cancel it: SELECT pg_cancel_backend({process});"
         )
+    if outside and session.connection.prepare_threshold is None:
+        yield
+        return
+    if session.rows(index_sql.claim(table, session=outside)) != [(True,)]:
+        raise BackendError(
+            f"another call is building or dropping an index of {table.spec.name!r}; call again when it is done"
+        )
+    try:
+        yield
+    finally:
+        if outside and not session.connection.closed:  # with the connection, the lock is gone too
+            session.rows(index_sql.let_go(table))
 
 
 def _built(session: Session, table: Table) -> list[tuple[str, bool]]:
@@ -188,7 +229,10 @@ def _build(session: Session, table: Table, parts: Sequence[Table], *, outside: b
     settings = {
         "maintenance_work_mem": f"{max(memory, needed)}kB",
         "max_parallel_maintenance_workers": str(max(workers, min(_WORKERS, most // 2))),
+        "statement_timeout": "0",  # that of a role is meant for its queries
     }
+    if session.connection.info.server_version >= _TRANSACTION_TIMEOUT:
+        settings["transaction_timeout"] = "0"
     try:
         _run(session, table, statements, settings, outside=outside)
     except _TOO_LITTLE_SHARED:
@@ -198,7 +242,7 @@ def _build(session: Session, table: Table, parts: Sequence[Table], *, outside: b
 def _run(
     session: Session, table: Table, statements: Sequence[Statement], settings: dict[str, str], *, outside: bool
 ) -> None:
-    with _attempt(session, table, settings, outside):
+    with session.unhurried(), _attempt(session, table, settings, outside):
         for statement in statements:
             session.run(statement)
 
@@ -214,7 +258,8 @@ def _attempt(session: Session, table: Table, settings: dict[str, str], outside: 
         with session.settings_outside(settings):
             yield
     except BaseException:
-        # Dropping waits for open transactions too; what then remains is dropped by the next build.
+        # Dropping waits for open transactions too; what then remains is dropped by the next build. Nothing acknowledged
+        # is lost in what is suppressed: the error of the build is raised anyway.
         with suppress(psycopg.Error), session.settings_outside({"lock_timeout": _PATIENCE}):
             for name, _ in set(_built(session, table)).difference(before):
                 session.run(index_sql.drop(name, concurrently=True))

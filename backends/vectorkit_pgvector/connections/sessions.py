@@ -160,6 +160,19 @@ class Session:
         self._cursor.execute(text, prepare=False)
         return self._cursor.statusmessage
 
+    @contextmanager
+    def unhurried(self) -> Generator[None, None, None]:
+        """Wait for the server without the limit of the store's `timeout`, for what takes as long as it takes."""
+        connection = self.connection
+        if not isinstance(connection, OwnConnection):
+            yield
+            return
+        before, connection.timeout = connection.timeout, None
+        try:
+            yield
+        finally:
+            connection.timeout = before
+
     def savepoint(self) -> AbstractContextManager[None]:
         """A part of the transaction that may fail on its own: what it did is then undone."""
         return Savepoint(self)

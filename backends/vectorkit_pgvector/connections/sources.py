@@ -5,23 +5,28 @@ gave is refused.
 """
 
 import atexit
+import math
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from vectorkit._collected import when_collected
 from vectorkit.errors import BackendError, InvalidArgumentError
-from vectorkit_pgvector._errors import translate_refusal
+from vectorkit_pgvector._errors import Unanswered, translate_refusal
 from vectorkit_pgvector.connections.loans import CallersLoan, Connection, Loan, PoolLoan
+from vectorkit_pgvector.connections.options import Options
 
 __all__ = [
     "CallersConnection",
@@ -36,9 +41,12 @@ __all__ = [
     "describe",
 ]
 
-_MAX_CONNECTIONS: Final = 10
 _POOL_TIMEOUT: Final = 10.0  # seconds until one of them must be free
-_CONNECT_TIMEOUT: Final = 10  # seconds, unless the URL says otherwise
+_CONNECT_TIMEOUT: Final = 10  # seconds at the most, unless the URL says otherwise
+_CANCEL_TIMEOUT: Final = 1.0  # seconds for telling the server that a statement is given up
+# A host that is gone is noticed within a minute, whatever is under way; after `timeout` if it owes an acknowledgement.
+_KEEPALIVES: Final = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+T = TypeVar("T")
 
 
 class OwnConnection(psycopg.Connection[Any]):
@@ -46,14 +54,49 @@ class OwnConnection(psycopg.Connection[Any]):
 
     Attributes:
         kept: What is used again by the next call on it, such as a cursor: nobody else changes the connection.
+        timeout: Seconds without a sign of the server after which it is given up; None: waits as long as it takes.
     """
 
     kept: Any = None
+    timeout: float | None = None
+
+    def wait(self, gen: PQGen[T], *arguments: Any, **options: Any) -> T:
+        """Wait as psycopg does, but not for ever.
+
+        Raises:
+            Unanswered: The server was silent for too long; what it does next is unknown, so the connection has ended.
+        """
+        if self.timeout is None:
+            return super().wait(gen, *arguments, **options)
+        try:
+            return super().wait(_limited(gen, self.timeout), *arguments, **options)
+        except Unanswered:
+            # Suppressed: that the server cannot be told either. What is given up is not acknowledged, whatever it does.
+            with suppress(psycopg.Error):
+                if psycopg.capabilities.has_cancel_safe():
+                    self.cancel_safe(timeout=_CANCEL_TIMEOUT)
+            self.pgconn.finish()
+            raise
 
     def close(self) -> None:
         """Close it, and let go of what was kept, which may refer to it."""
         self.kept = None
         super().close()
+
+
+def _limited(gen: PQGen[T], timeout: float) -> PQGen[T]:
+    """Psycopg's steps of a wait, ended when nothing was sent or received for so many seconds."""
+    try:
+        wanted = next(gen)
+        deadline = time.monotonic() + timeout
+        while True:
+            if ready := (yield wanted):  # psycopg sends "nothing is ready" now and then
+                deadline = time.monotonic() + timeout
+            elif time.monotonic() > deadline:
+                raise Unanswered(f"no sign of the server for {timeout:g} s")
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        return cast(T, done.value)
 
 
 class Source(Protocol):
@@ -125,22 +168,21 @@ class OwnPool:
     Args:
         resolve: Returns the server to connect to, which is closed with the pool; called at the first use.
         settings: Settings to make in every session.
-        pooler: Whether it connects to a pooler; None finds out.
+        options: How many connections, how long to wait, and whether there is a pooler.
     """
 
     joins = False
-    connections = _MAX_CONNECTIONS
 
     def __init__(
         self,
         resolve: Callable[[], Server],
         settings: dict[str, str],
-        *,
-        pooler: bool | None,
+        options: Options,
     ) -> None:
+        self.connections = options.pool_size
         self.settings: dict[str, str] = {}
         self._kept = settings
-        self._pooler = pooler
+        self._options = options
         self._resolve = resolve
         self._closed = False
         self._call_off_release: Callable[[], object] | None = None
@@ -159,20 +201,20 @@ class OwnPool:
 
     def connection(self) -> Loan:
         """See `Source.connection`."""
-        return _FromOwnPool(self, *(self._opened or self.open()))
+        return _FromOwnPool(self, self._options, *(self._opened or self.open()))
 
     def spare(self) -> int:
         """See `Source.spare`."""
         _, pool = self.open()
         counted = pool.get_stats()
         in_use = counted["pool_size"] - counted["pool_available"] + counted["requests_waiting"]
-        return max(0, _MAX_CONNECTIONS - 1 - in_use)
+        return max(0, self.connections - 1 - in_use)
 
     def recover(self) -> bool:
         """See `Source.recover`."""
         server, pool = self.open()
         server.ensure_running()
-        _probe(server.conninfo)
+        _probe(server.conninfo, self._options)
         pool.check()
         return True
 
@@ -209,27 +251,30 @@ class OwnPool:
             if self._call_off_release is None:
                 self._call_off_release = when_collected(self, partial(_release, server, self._pools))
             try:
-                pooler = _probe(server.conninfo)
+                pooler = _probe(server.conninfo, self._options)
             except BaseException:
                 self._call_off_release()
                 self._server = self._call_off_release = None
                 server.close()
                 raise
-            if self._pooler is not None:
-                pooler = self._pooler
+            if self._options.pooler is not None:
+                pooler = self._options.pooler
             self.settings = {} if pooler else self._kept
             self._pools.append(
                 ConnectionPool[OwnConnection](
                     server.conninfo,
                     connection_class=OwnConnection,
-                    kwargs={**_arguments(server.conninfo), **({"prepare_threshold": None} if pooler else {})},
+                    kwargs={
+                        **_arguments(server.conninfo, self._options),
+                        **({"prepare_threshold": None} if pooler else {}),
+                    },
                     min_size=0,
-                    max_size=_MAX_CONNECTIONS,
+                    max_size=self.connections,
                     timeout=_POOL_TIMEOUT,
                     # One attempt at a time: beyond this, calls would wait for one whose turn comes minutes later.
                     reconnect_timeout=_POOL_TIMEOUT,
                     # Not a method: the pool, kept by the finalizer above, would keep this object with it.
-                    configure=partial(_configure, self.settings),
+                    configure=partial(_configure, self.settings, self._options.timeout),
                     open=True,
                     name="vectorkit",
                 )
@@ -238,7 +283,8 @@ class OwnPool:
             return self._opened
 
 
-def _configure(settings: Mapping[str, str], connection: Connection) -> None:
+def _configure(settings: Mapping[str, str], timeout: float, connection: OwnConnection) -> None:
+    connection.timeout = timeout
     if settings:
         connection.execute(
             "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS settings(name, value)",
@@ -249,11 +295,14 @@ def _configure(settings: Mapping[str, str], connection: Connection) -> None:
 class _FromOwnPool(PoolLoan):
     """A connection of a pool of one's own."""
 
-    __slots__ = ("_server", "_source")
+    __slots__ = ("_options", "_server", "_source")
 
-    def __init__(self, source: OwnPool, server: Server, pool: "ConnectionPool[OwnConnection]") -> None:
+    def __init__(
+        self, source: OwnPool, options: Options, server: Server, pool: "ConnectionPool[OwnConnection]"
+    ) -> None:
         super().__init__(pool)
         self._source = source
+        self._options = options
         self._server = server
 
     def _take(self) -> Connection:
@@ -262,7 +311,7 @@ class _FromOwnPool(PoolLoan):
                 return super()._take()
             except PoolTimeout:
                 self._server.ensure_running()
-                _probe(self._server.conninfo)
+                _probe(self._server.conninfo, self._options)
                 raise
             except PoolClosed:  # another call has abandoned it, unless the store was closed
                 _, pool = self._source.open()
@@ -285,7 +334,7 @@ def _release(server: Server, pools: "list[ConnectionPool[OwnConnection]]") -> No
     server.close()
 
 
-def _probe(conninfo: str) -> bool:
+def _probe(conninfo: str, options: Options) -> bool:
     """Connect once: a pool tries again and again, and in the end does not say why it failed.
 
     Returns:
@@ -293,9 +342,12 @@ def _probe(conninfo: str) -> bool:
         are cancelled; https://www.postgresql.org/docs/current/protocol-flow.html) is not the one that runs statements.
     """
     try:
-        with psycopg.connect(conninfo, **_arguments(conninfo)) as connection:
+        with OwnConnection.connect(conninfo, **_arguments(conninfo, options)) as connection:
+            connection.timeout = options.timeout
             row = connection.execute("SELECT pg_backend_pid()").fetchone()
             return row != (connection.info.backend_pid,)
+    except Unanswered:
+        raise
     except psycopg.Error as error:
         raise translate_refusal(error, describe(conninfo)) from error
 
@@ -388,14 +440,16 @@ def describe(conninfo: str) -> str:
     return f"{place}/{parts['dbname']}" if "dbname" in parts else place
 
 
-def _arguments(conninfo: str) -> dict[str, Any]:
+def _arguments(conninfo: str, options: Options) -> dict[str, Any]:
     given = conninfo_to_dict(conninfo)
-    arguments: dict[str, Any] = {"autocommit": True, "client_encoding": "UTF8"}
-    if "connect_timeout" not in given:
-        arguments["connect_timeout"] = _CONNECT_TIMEOUT
-    if "application_name" not in given:
-        arguments["fallback_application_name"] = "vectorkit"
-    return arguments
+    wanted: dict[str, Any] = {
+        **_KEEPALIVES,
+        "tcp_user_timeout": int(options.timeout * 1000),  # libpq reckons in milliseconds
+        "connect_timeout": min(_CONNECT_TIMEOUT, max(2, math.ceil(options.timeout))),  # libpq takes 2 s at the least
+        "fallback_application_name": "vectorkit",
+    }
+    arguments: dict[str, Any] = {name: value for name, value in wanted.items() if name not in given}
+    return {"autocommit": True, "client_encoding": "UTF8", **arguments}
 
 
 def _check_process(pid: int, what: str) -> None:

@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from vectorkit.errors import BackendError, BackendUnavailableError
-from vectorkit_pgvector._errors import ended_connection
+from vectorkit.errors import BackendError, BackendTimeoutError, BackendUnavailableError
+from vectorkit_pgvector._errors import Unanswered, ended_connection
 
 __all__ = ["Commands", "Savepoint", "Transaction"]
 
@@ -23,7 +23,7 @@ _ROLLBACK_TO: Final = b"ROLLBACK TO vectorkit; RELEASE vectorkit"
 _ALIVE: Final = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 _IN_DOUBT: Final = (
-    "PostgreSQL: the connection was lost before the server answered COMMIT: either all that this call wrote is stored, "
+    "PostgreSQL: the connection ended before the server answered COMMIT: either all that this call wrote is stored, "
     "or nothing; look with get() or count(), or call again (upsert, update and delete may be repeated; after an add "
     "that was stored, another one raises DuplicateIdError)"
 )
@@ -51,8 +51,9 @@ class Transaction:
             the block may be repeated.
 
     Raises:
-        BackendUnavailableError: The commit was sent, and the connection ended without the answer. No other error leaves
-            open whether the block was stored: after any other one, nothing was.
+        BackendUnavailableError: The commit was sent, and the connection ended without the answer
+            (`BackendTimeoutError`: the answer did not come in time). No other error leaves open whether the block was
+            stored: after any other one, nothing was.
     """
 
     __slots__ = ("_session", "_writes")
@@ -95,7 +96,8 @@ class Transaction:
             if answered or not self._writes:
                 raise
             _end(connection)
-            raise BackendUnavailableError(_IN_DOUBT) from error
+            kind = BackendTimeoutError if isinstance(error, Unanswered) else BackendUnavailableError
+            raise kind(_IN_DOUBT) from error
         if answer != "COMMIT":
             raise BackendError(
                 f"PostgreSQL answered COMMIT with {answer}: nothing of the call was stored; call again, and report this"

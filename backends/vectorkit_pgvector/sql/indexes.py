@@ -22,12 +22,14 @@ __all__ = [
     "being_built",
     "build_plan",
     "check",
+    "claim",
     "create",
     "default_lists",
     "distance",
     "drop",
     "enough",
     "existing",
+    "let_go",
     "lists",
     "lock",
     "progress",
@@ -159,6 +161,20 @@ def drop(index: str, *, concurrently: bool) -> Statement:
 def lock(table: Table) -> Statement:
     """Keep writers out until the transaction ends, as building an index does, or fail at once."""
     return Statement(f"LOCK TABLE {table.name} IN SHARE MODE NOWAIT")
+
+
+_CLAIMED: Final = "hashtextextended('vectorkit: indexes of ' || $1::text, 0)"
+
+
+def claim(table: Table, *, session: bool) -> Statement:
+    """Claim the indexes of a table, until the session lets go or the transaction ends; false if another one has."""
+    function = "pg_try_advisory_lock" if session else "pg_try_advisory_xact_lock"
+    return Statement(f"SELECT {function}({_CLAIMED})", [table.name])
+
+
+def let_go(table: Table) -> Statement:
+    """Give up what the session claimed."""
+    return Statement(f"SELECT pg_advisory_unlock({_CLAIMED})", [table.name])
 
 
 def build_plan(table: Table) -> Statement:

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
+from vectorkit_pgvector.connections.options import Options
 from vectorkit_pgvector.connections.sessions import Session, Sessions
 from vectorkit_pgvector.connections.sharing import shared
 from vectorkit_pgvector.connections.sources import CallersConnection, CallersPool, OwnPool, RemoteServer
@@ -22,7 +23,7 @@ NUMBERS = list(range(50))
 
 @pytest.fixture
 def sessions(postgres_url: str) -> Iterator[Sessions]:
-    made = Sessions(OwnPool(lambda: RemoteServer(postgres_url), {}, pooler=None))
+    made = Sessions(OwnPool(lambda: RemoteServer(postgres_url), {}, Options()))
     yield made
     made.close()
 
