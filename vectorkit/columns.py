@@ -8,9 +8,9 @@ from vectorkit._narrow import is_mapping
 from vectorkit.errors import InvalidArgumentError
 from vectorkit.metadata import check_metadata_key
 from vectorkit.types import ColumnType
-from vectorkit.validation import short
+from vectorkit.validation import check_choice, short
 
-__all__ = ["Columns", "as_columns"]
+__all__ = ["Columns", "as_columns", "read_columns"]
 
 Columns: TypeAlias = Mapping[str, type[int] | type[float] | type[str] | type[bool] | type[date]]
 """Metadata keys, and of which type their values mostly are."""
@@ -44,6 +44,17 @@ def as_columns(columns: object) -> dict[str, ColumnType]:
             f"columns is a dict of metadata keys and types, such as {{'year': int}}, not {type(columns).__name__}"
         )
     return {_checked(key): _type(key, kind) for key, kind in columns.items()}
+
+
+def read_columns(stored: object) -> dict[str, ColumnType]:
+    """Return columns as a store keeps them, by the names of their types.
+
+    Raises:
+        InvalidArgumentError: They are not what `as_columns` returns.
+    """
+    if not is_mapping(stored):
+        raise InvalidArgumentError(f"columns are an object of metadata keys and types, not {short(stored)}")
+    return {_checked(key): check_choice(kind, tuple(_TYPES.values()), "the type") for key, kind in stored.items()}
 
 
 def _checked(key: object) -> str:

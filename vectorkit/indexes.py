@@ -5,7 +5,7 @@ A collection without one compares all records in every search. The ranges are th
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from vectorkit.errors import BackendError, InvalidArgumentError, UnsupportedError
@@ -165,16 +165,18 @@ def read_index(text: str) -> Index | None:
     """The index of what `index_text` wrote.
 
     Raises:
-        BackendError: A later release wrote it.
+        BackendError: A later release wrote it, or it was changed.
     """
-    settings: dict[str, Any] = json.loads(text) if text.startswith("{") else {"kind": text}
-    kind = settings.pop("kind")
-    if kind == "none":
-        return None
-    known = {field.name for field in fields(_KINDS[kind])} if kind in _KINDS else set[str]()
-    if kind not in _KINDS or not known.issuperset(settings):
-        raise BackendError(f"the collection's index {short(text)} was made by a newer release; update vectorkit-db")
-    return _KINDS[kind](**settings)
+    try:
+        settings: dict[str, Any] = json.loads(text) if text.startswith("{") else {"kind": text}
+        kind = settings.pop("kind")
+        if kind == "none":
+            return None
+        return _KINDS[kind](**settings)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise BackendError(
+            f"the collection's index {short(text)} was changed, or made by a newer release; update vectorkit-db"
+        ) from None
 
 
 def _check_quantization(value: object) -> None:

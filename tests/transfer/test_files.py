@@ -349,7 +349,7 @@ def filled() -> vk.MemoryBackend:
         (lines_of({"id": "a", "embedding": [1]}, {"id": "b", "embedding": [1, 2]}), vk.DimensionMismatchError, "'b'"),
         (lines_of({"id": "a", "embedding": [1]}, {"id": "b"}), vk.InvalidVectorError, "'b' has no embedding"),
         (lines_of({"vectorkit": 2}), vk.CollectionMismatchError, "is written in version 2 of the layout"),
-        (lines_of({"vectorkit": 1}), vk.BackendError, "header that does not tell of a collection"),
+        (lines_of({"vectorkit": 1}), vk.BackendError, "the stored name was changed or damaged"),
     ],
 )
 def test_what_is_no_file_of_records_is_refused(

@@ -4,9 +4,11 @@ import json
 from dataclasses import asdict
 from typing import Any, Final
 
+from vectorkit._narrow import is_dict
 from vectorkit.errors import CollectionMismatchError, UnsupportedError
-from vectorkit.indexes import HNSW, IVFFlat, index_text, read_index
-from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity
+from vectorkit.indexes import HNSW, IVFFlat, index_text
+from vectorkit.stored import damaged, read_spec
+from vectorkit.types import CollectionInfo, CollectionSpec
 from vectorkit_chroma.connections.client import Client, RawCollection
 
 __all__ = ["configuration", "every", "info_of", "is_ours", "listed", "metadata_of"]
@@ -58,22 +60,27 @@ def info_of(raw: RawCollection) -> CollectionInfo:
 
     Raises:
         CollectionMismatchError: It was not made by this library, or by a later version of it.
+        BackendError: What is stored was changed or damaged.
     """
     if not is_ours(raw):
         raise CollectionMismatchError(
             f"{raw.name!r} is a collection of Chroma that was not made by vectorkit, so its records cannot be read by "
             "the rules; use another name, or copy its records into a new collection"
         )
-    stored: dict[str, Any] = json.loads((raw.metadata or {})[_KEY])
-    schema = stored.pop("schema")
+    where = f"Chroma collection {raw.name!r}"
+    try:
+        stored: Any = json.loads(str((raw.metadata or {})[_KEY]))
+    except (ValueError, RecursionError):
+        stored = None
+    if not is_dict(stored):
+        raise damaged(where, _KEY, "it does not hold a JSON object")
+    schema = stored.get("schema")
     if schema != _SCHEMA:
         raise CollectionMismatchError(
             f"collection {raw.name!r} is stored in version {schema} of the layout, this vectorkit reads {_SCHEMA}; "
             "use the version of vectorkit that made it"
         )
-    embedder = stored.pop("embedder")
-    index = read_index(stored.pop("index"))
-    spec = CollectionSpec(**stored, embedder=None if embedder is None else EmbedderIdentity(**embedder), index=index)
+    spec = read_spec({str(key): value for key, value in stored.items()}, where)
     return CollectionInfo(spec, generation=str(raw.id), location=f"Chroma collection {raw.id}")
 
 

@@ -16,7 +16,7 @@ from vectorkit_pgvector.adopted.types import KINDS
 from vectorkit_pgvector.sql.columns import Column
 from vectorkit_pgvector.sql.quoting import literal, quote
 
-__all__ = ["Adopted", "AdoptedColumn", "as_json", "from_json", "stored"]
+__all__ = ["Adopted", "AdoptedColumn", "as_json", "stored"]
 
 _MOST_PAIRS: Final = 50
 """Of a call of `jsonb_build_object`: PostgreSQL's functions take 100 arguments."""
@@ -154,13 +154,3 @@ def stored(name: str) -> str:
 def as_json(adopted: Adopted) -> dict[str, Any]:
     """What the registry keeps of it."""
     return {name: getattr(adopted, name) for name in Adopted.__slots__}
-
-
-def from_json(kept: Mapping[str, Any]) -> Adopted:
-    """From what `as_json` gave."""
-    columns: dict[str, Any] = {
-        "id": AdoptedColumn(*kept["id"]),
-        "metadata": kept["metadata"] and AdoptedColumn(*kept["metadata"]),
-        "columns": tuple(AdoptedColumn(*column) for column in kept["columns"]),
-    }
-    return Adopted(**{**kept, **columns})

@@ -15,14 +15,13 @@ from vectorkit.types import Metric
 from vectorkit.validation import check_text, short
 from vectorkit.vectors import MAX_NORM, MIN_COSINE_NORM
 from vectorkit_pgvector.adopted.description import Adopted, AdoptedColumn, stored
-from vectorkit_pgvector.adopted.types import KINDS
+from vectorkit_pgvector.adopted.types import ELEMENTS, ID_TYPES, KINDS, METADATA_TYPES
 from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.sql.quoting import quote
 from vectorkit_pgvector.sql.tables import Facts, Statement
 
 __all__ = ["Found", "Wanted", "count_unsound", "inspect", "unsound_rows"]
 
-_ID_TYPES: Final = ("smallint", "integer", "bigint", "uuid", "text", "character varying")
 _TEXT_TYPES: Final = ("text", "character varying")
 
 
@@ -81,7 +80,8 @@ class _Column:
 
     def __init__(self, row: Sequence[Any]) -> None:
         self.number: int = row[1]
-        self.type: str = row[2]
+        # A type of others can have any name, also one of the system's where the search path puts it first.
+        self.type: str = row[2] if row[3] == "pg_catalog" else f"{quote(row[3])}.{quote(row[4])}"
         self.schema: str = row[3]
         self.bare: str = row[4]
         self.modifier: int = row[5]
@@ -96,8 +96,7 @@ class _Column:
         if self.is_enum:
             return "enum"
         if self.type.endswith("[]"):
-            element = self.type.removesuffix("[]")
-            return "array" if element in KINDS and element != "timestamp with time zone" else None
+            return "array" if self.type.removesuffix("[]") in ELEMENTS else None
         return self.type if self.type in KINDS else None
 
     @property
@@ -207,10 +206,10 @@ def _dimension(wanted: Wanted, column: _Column, facts: Facts) -> tuple[int, bool
 
 
 def _id(wanted: Wanted, column: _Column) -> AdoptedColumn:
-    if column.type not in _ID_TYPES or not column.deterministic:
+    if column.type not in ID_TYPES or not column.deterministic:
         collation = "" if column.deterministic else ", whose collation takes different texts for equal"
         raise UnsupportedError(
-            f"column {wanted.id!r} is {column.type}{collation}; ids are {', '.join(_ID_TYPES)}, told apart exactly"
+            f"column {wanted.id!r} is {column.type}{collation}; ids are {', '.join(ID_TYPES)}, told apart exactly"
         )
     return AdoptedColumn(wanted.id, column.type, column.type)
 
@@ -244,7 +243,7 @@ def _metadata(wanted: Wanted, columns: dict[str, _Column]) -> AdoptedColumn | No
     if wanted.metadata is None:
         return None
     column = columns[wanted.metadata]
-    if column.type not in ("json", "jsonb"):
+    if column.type not in METADATA_TYPES:
         raise UnsupportedError(
             f"column {wanted.metadata!r} is {column.type}; metadata is json or jsonb, or name columns=[…]"
         )

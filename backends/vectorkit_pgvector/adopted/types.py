@@ -15,7 +15,7 @@ from uuid import UUID
 from vectorkit.filters import Scalar
 from vectorkit_pgvector.sql.columns import bool_text, date_text, number_text
 
-__all__ = ["KINDS", "Kind"]
+__all__ = ["ELEMENTS", "ID_TYPES", "KINDS", "METADATA_TYPES", "Kind"]
 
 _MOMENT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(\+00:00)?", re.ASCII)
 
@@ -141,3 +141,8 @@ KINDS: Final[dict[str, Kind]] = {
     "jsonb": Kind("to_jsonb({0})", (), "JSON"),
     "array": Kind("to_jsonb({0})", (list,), "a list"),
 }
+
+ELEMENTS: Final = frozenset(KINDS) - {"array", "enum", "timestamp with time zone"}
+"""Types that the elements of an array can have."""
+ID_TYPES: Final = ("smallint", "integer", "bigint", "uuid", "text", "character varying")
+METADATA_TYPES: Final = ("json", "jsonb")

@@ -1,9 +1,8 @@
 """The extension, and the registry of collections: one table, `vectorkit_collections`, readable with plain SQL."""
 
 import json
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from psycopg import errors
@@ -17,10 +16,12 @@ from vectorkit.errors import (
     UnsupportedError,
 )
 from vectorkit.indexes import Index, index_text, read_index
+from vectorkit.stored import damaged, read_spec
 from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity, Metric
-from vectorkit.validation import check_name
-from vectorkit_pgvector.adopted.description import as_json, from_json
+from vectorkit.validation import check_name, short
+from vectorkit_pgvector.adopted.description import Adopted, as_json
 from vectorkit_pgvector.adopted.inspection import Found, Wanted, inspect
+from vectorkit_pgvector.collections.kept import check_adopted, read_adopted, read_json, read_table
 from vectorkit_pgvector.collections import partitions as partitioning
 from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.sql import indexes as index_sql
@@ -40,7 +41,7 @@ _LOCK: Final = 0x766B_0001
 
 _COLUMNS: Final = (
     "name, generation, metric, dimension, embedder::text, language, text_index, vector_index, columns::text, "
-    "adopted ->> 'schema', adopted ->> 'table', schema_version"
+    "adopted IS NOT NULL, adopted ->> 'schema', adopted ->> 'table', schema_version"
 )
 
 
@@ -62,6 +63,7 @@ class Catalog:
         self._facts: Facts | None = None
         self._new = Layout(partitions if partitions > 1 else 0)
         self._tables: dict[str, tuple[CollectionInfo, Table]] = {}
+        self._checked: dict[str, tuple[str, Adopted]] = {}
 
     # --- pgvector -----------------------------------------------------------------------------------------------
 
@@ -100,7 +102,14 @@ class Catalog:
         rows = session.rows(Statement(kept, [collection.name, int(collection.generation)]))
         if not rows:
             raise _not_found(collection.name)
-        adopted = from_json(json.loads(rows[0][0])["columns"])
+        text = rows[0][0]
+        known, adopted = self._checked.get(collection.generation, (None, None))
+        if adopted is None or known != text:
+            where = f"{self._registry}, collection {collection.name!r}"
+            adopted = read_adopted(text, where)
+            check_adopted(session, collection.location, adopted, where)
+            if not session.joins:
+                self._checked[collection.generation] = text, adopted
         return Table(collection.location, collection.spec, facts, adopted=adopted)
 
     def _is_adopted(self, collection: CollectionInfo) -> bool:
@@ -335,19 +344,33 @@ class Catalog:
             text_index,
             vector_index,
             columns,
+            adopted,
             schema,
             table,
             version,
         ) = row
-        if version > _SCHEMA_VERSION:
+        if type(version) is not int or version > _SCHEMA_VERSION:
             raise BackendError(
                 f"collection {name!r} was made by a newer release of vectorkit (its tables are of version {version}, "
                 f"this release knows {_SCHEMA_VERSION}); update vectorkit-db"
             )
-        identity = None if embedder is None else _identity(json.loads(embedder))
-        index, typed = read_index(vector_index), json.loads(columns)
-        spec = CollectionSpec(name, metric, dimension, identity, index, text_index, language, typed)
-        return self._info(spec, generation, table and quote(schema, table))
+        where = f"{self._registry}, collection {short(name)}"
+        spec = read_spec(
+            {
+                "name": name,
+                "metric": metric,
+                "dimension": dimension,
+                "embedder": embedder and read_json(embedder, where, "embedder"),
+                "index": vector_index,
+                "text_index": text_index,
+                "language": language,
+                "columns": read_json(columns, where, "columns"),
+            },
+            where,
+        )
+        if type(generation) is not int:
+            raise damaged(where, "generation", f"expected an integer, got {short(generation)}")
+        return self._info(spec, generation, read_table(schema, table, where) if adopted else None)
 
     def _info(self, spec: CollectionSpec, generation: int, adopted: str | None) -> CollectionInfo:
         info = CollectionInfo(spec, str(generation))
@@ -356,11 +379,6 @@ class Catalog:
 
 def _exists(table: str) -> Statement:
     return Statement("SELECT to_regclass($1::text)::text", [table])
-
-
-def _identity(stored: Mapping[str, Any]) -> EmbedderIdentity:
-    known = {field.name for field in fields(EmbedderIdentity)}
-    return EmbedderIdentity(**{key: value for key, value in stored.items() if key in known})
 
 
 def _not_found(name: str) -> CollectionNotFoundError:

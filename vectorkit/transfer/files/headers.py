@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 from vectorkit._narrow import is_dict
 from vectorkit.errors import BackendError, CollectionMismatchError
-from vectorkit.indexes import index_text, read_index
-from vectorkit.types import CollectionSpec, EmbedderIdentity
+from vectorkit.indexes import index_text
+from vectorkit.stored import read_spec
+from vectorkit.types import CollectionSpec
 
 __all__ = ["KEY", "header_of", "spec_of"]
 
@@ -34,11 +35,6 @@ def spec_of(header: object, label: str) -> CollectionSpec:
             f"{label} is written in version {header.get(KEY)!r} of the layout, this vectorkit reads {_VERSION}; "
             "update vectorkit-db"
         )
-    try:
-        stored: dict[str, Any] = dict(header)  # type: ignore[call-overload]
-        del stored[KEY]
-        embedder, index = stored.pop("embedder"), read_index(stored.pop("index"))
-        identity = None if embedder is None else EmbedderIdentity(**embedder)
-        return CollectionSpec(**stored, embedder=identity, index=index)
-    except (TypeError, KeyError, ValueError) as error:
-        raise BackendError(f"{label} has a header that does not tell of a collection; was it changed?") from error
+    if not is_dict(header):
+        raise BackendError(f"{label} has a header that does not tell of a collection; was it changed?")
+    return read_spec({str(key): value for key, value in header.items()}, f"the header of {label}")
