@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from vectorkit.errors import BackendError, InvalidArgumentError, UnsupportedError
+from vectorkit.jsontext import read_json
 from vectorkit.validation import check_between, check_choice, short
 
 __all__ = [
@@ -168,12 +169,12 @@ def read_index(text: str) -> Index | None:
         BackendError: A later release wrote it, or it was changed.
     """
     try:
-        settings: dict[str, Any] = json.loads(text) if text.startswith("{") else {"kind": text}
+        settings: dict[str, Any] = read_json(text) if text.startswith("{") else {"kind": text}
         kind = settings.pop("kind")
         if kind == "none":
             return None
         return _KINDS[kind](**settings)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise BackendError(
             f"the collection's index {short(text)} was changed, or made by a newer release; update vectorkit-db"
         ) from None

@@ -9,12 +9,13 @@ from vectorkit.errors import InvalidArgumentError, InvalidMetadataError
 from vectorkit.types import Json, Metadata
 from vectorkit.validation import check_text, is_plain_ascii, plain_text, short
 
-__all__ = ["INT64", "MAX_ELEMENTS", "MAX_KEYS", "MAX_NESTING", "as_metadata", "check_metadata_key"]
+__all__ = ["INT64", "MAX_ELEMENTS", "MAX_KEYS", "MAX_NESTED_KEYS", "MAX_NESTING", "as_metadata", "check_metadata_key"]
 
 _RESERVED_PREFIXES: Final = ("$", "#", "_vk", "chroma:")
 _MAX_KEY: Final = 256
 MAX_KEYS: Final = 256
 MAX_ELEMENTS: Final = 1000
+MAX_NESTED_KEYS: Final = 10_000
 MAX_NESTING: Final = 32
 INT64: Final = 2**63
 _PYTHON_TYPES: Final = frozenset((str, int, float, bool, list, dict, type(None)))
@@ -71,10 +72,11 @@ def as_metadata(value: object, record_id: str) -> Metadata:
 
 
 class _MetadataCleaner:
-    """Checks and copies the values of one metadata object; counts list elements over all of it."""
+    """Checks and copies the values of one metadata object; counts elements and keys over all of it, before it walks."""
 
     def __init__(self) -> None:
         self._elements = 0
+        self._keys = 0
 
     def clean(self, value: object, nesting: int) -> Json:
         if type(value) is str and value.isascii() and "\0" not in value:  # what most values are needs no further look
@@ -105,6 +107,9 @@ class _MetadataCleaner:
             return [self.clean(item, nesting + 1) for item in value]
         if is_dict(value):
             _check_nesting(nesting)
+            self._keys += len(value)
+            if self._keys > MAX_NESTED_KEYS:
+                raise InvalidMetadataError(f"dict: more than {MAX_NESTED_KEYS:,} keys of nested dicts in one record")
             return {self._nested_key(key): self.clean(item, nesting + 1) for key, item in value.items()}
         raise InvalidMetadataError(
             f"{type(value).__name__} is not JSON; use None, bool, int, float, str, list or dict "

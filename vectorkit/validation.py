@@ -3,11 +3,12 @@
 import hashlib
 import math
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeGuard, TypeVar
 
-from vectorkit._narrow import is_iterable, is_mapping
+from vectorkit._narrow import is_dict, is_iterable, is_list, is_mapping, is_sequence
 from vectorkit.errors import (
     DuplicateIdError,
     InvalidArgumentError,
@@ -263,9 +264,46 @@ def plain_text(value: str) -> str:
 
 
 def short(value: object, limit: int = 80) -> str:
-    """A value for a message, cut where it is long; never an error of its own."""
-    try:
-        text = repr(value)
-    except Exception:  # an int of more than 4,300 digits, or an object of the caller's
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    """A value for a message, cut where it is long; never an error of its own, nor more work than what is shown."""
+    text = ""
+    for piece in _pieces(value, limit):
+        text += piece
+        if len(text) > limit:
+            return text[: limit - 3] + "..."
+    return text
+
+
+def _pieces(value: object, limit: int) -> Iterator[str]:
+    """The `repr` of a value bit by bit: one that shares its parts may be exponentially longer than it is large."""
+    if is_dataclass(value) and hasattr(type(value).__repr__, "__wrapped__"):  # by the method that `dataclass` made
+        parts = ((f"{field.name}=", getattr(value, field.name)) for field in fields(value) if field.repr)
+        yield from _joined(f"{type(value).__qualname__}(", parts, ")", limit)
+        return
+    shown: object = type(value).__repr__
+    if isinstance(value, str | bytes) and shown in (str.__repr__, bytes.__repr__):
+        yield repr(value[: limit + 1])
+    elif is_dict(value) and shown is dict.__repr__:
+        yield "{"
+        for number, (key, item) in enumerate(value.items()):
+            yield ", " if number else ""
+            yield from _pieces(key, limit)
+            yield ": "
+            yield from _pieces(item, limit)
+        yield "}"
+    elif is_list(value) and shown is list.__repr__:
+        yield from _joined("[", (("", item) for item in value), "]", limit)
+    elif is_sequence(value) and shown is tuple.__repr__:
+        yield from _joined("(", (("", item) for item in value), ",)" if len(value) == 1 else ")", limit)
+    else:
+        try:
+            yield repr(value)
+        except Exception:  # an int of more than 4,300 digits, or an object of the caller's
+            yield f"<{type(value).__name__}>"
+
+
+def _joined(start: str, parts: Iterable[tuple[str, object]], end: str, limit: int) -> Iterator[str]:
+    yield start
+    for number, (name, part) in enumerate(parts):
+        yield f", {name}" if number else name
+        yield from _pieces(part, limit)
+    yield end

@@ -1,6 +1,5 @@
 """What an embeddings API is sent and what its answers mean. No I/O; the API's reference, "Create embeddings"."""
 
-import json
 import math
 import re
 import time
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from vectorkit._narrow import is_array, is_dict, is_list
 from vectorkit.embedders._batching import Failure
 from vectorkit.errors import EmbeddingError, InvalidArgumentError
+from vectorkit.jsontext import read_json
 from vectorkit.types import FloatArray
 from vectorkit.vectors import as_embeddings
 
@@ -92,7 +92,7 @@ def read_answer(content: bytes, count: int, dimension: int | None, what: Callabl
         EmbeddingError: It is not that; the message says which text, where it is one.
     """
     try:
-        answer: Any = json.loads(content)
+        answer: Any = read_json(content)
         items: Any = answer["data"]
         places: list[Any] = [_as_place(item.get("index")) for item in items]
         made: list[Any] = [item["embedding"] for item in items]

@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 from vectorkit._narrow import is_mapping, is_scalar, is_sequence
 from vectorkit.errors import InvalidArgumentError, InvalidFilterError, InvalidMetadataError
 from vectorkit.filters.tree import (
+    MAX_CONDITIONS,
     TRUE,
     And,
     Compare,
@@ -19,6 +20,7 @@ from vectorkit.filters.tree import (
     parts,
     show,
     simplify,
+    too_many,
 )
 from vectorkit.metadata import check_metadata_key
 from vectorkit.validation import check_text, plain_text
@@ -27,10 +29,10 @@ __all__ = ["MAX_CONDITIONS", "MAX_DEPTH", "MAX_SET_VALUES", "F", "parse", "parse
 
 MAX_DEPTH: Final = 64
 """Levels of nesting taken (the contract guarantees 32)."""
-MAX_CONDITIONS: Final = 1000
-"""Conditions (leaves) taken in one filter (the contract guarantees 500)."""
 MAX_SET_VALUES: Final = 100_000
 """Values taken in one `$in` or `$nin`."""
+_MAX_VALUES: Final = 10 * MAX_SET_VALUES
+"""Values taken in all `$in` and `$nin` of one filter: a list may be named many times."""
 
 
 class F:
@@ -102,12 +104,14 @@ def parse(where: Mapping[str, Any] | Filter | None) -> Filter | None:
     Raises:
         InvalidFilterError: The filter is malformed or beyond a limit; the message shows the offending part.
     """
-    return _finish(_parse_where(where, 0) if not isinstance(where, Filter) else where) if where is not None else None
+    if where is None:
+        return None
+    return _finish(where if isinstance(where, Filter) else _Reader().where(where, 0))
 
 
 def parse_document(where: Mapping[str, Any] | None) -> Filter | None:
     """Turn a `where_document` filter (rule 5.11) into a tree; arguments, result and errors as in `parse`."""
-    return _finish(_parse_document(where, 0)) if where is not None else None
+    return _finish(_Reader().document(where, 0)) if where is not None else None
 
 
 def _finish(tree: Filter) -> Filter | None:
@@ -116,64 +120,96 @@ def _finish(tree: Filter) -> Filter | None:
     return None if tree == TRUE else tree
 
 
-def _parse_where(where: object, depth: int) -> Filter:
-    if isinstance(where, Filter):
-        return where
-    entries = _entries(where, depth, 'such as {"year": {"$gte": 2020}}')
-    return _all(_parse_entry(key, value, depth) for key, value in entries)
+class _Reader:
+    """Reads the dict form of one filter.
 
+    What it visits is counted, before it goes on: a dict may be part of another one many times over, so that a small
+    filter would be exponentially long.
+    """
 
-def _parse_entry(key: str, value: object, depth: int) -> Filter:
-    if key == "$and":
-        return And(tuple(_parse_where(part, depth + 1) for part in _list_of_filters(key, value)))
-    if key == "$or":
-        return Or(tuple(_parse_where(part, depth + 1) for part in _list_of_filters(key, value)))
-    if key == "$not":
-        return Not(_parse_where(value, depth + 1))
-    key = _checked_key(key)
-    if not is_mapping(value):
-        return _condition(key, "$eq", value)
-    if not value:
-        raise InvalidFilterError(f"{show({key: value})}: no operator given; for equality write {{{key!r}: value}}")
-    return _all(_condition(key, op, operand) for op, operand in value.items())
+    def __init__(self) -> None:
+        self._conditions = 0
+        self._values = 0
 
+    def where(self, where: object, depth: int) -> Filter:
+        """A filter of metadata, or a part of one."""
+        if isinstance(where, Filter):
+            self._count()
+            return where
+        entries = self._entries(where, depth, 'such as {"year": {"$gte": 2020}}')
+        return _all(self._entry(key, value, depth) for key, value in entries)
 
-def _parse_document(where: object, depth: int) -> Filter:
-    entries = _entries(where, depth, 'such as {"$contains": "text"}')
-    return _all(_parse_document_entry(key, value, depth) for key, value in entries)
+    def document(self, where: object, depth: int) -> Filter:
+        """A filter of documents, or a part of one."""
+        entries = self._entries(where, depth, 'such as {"$contains": "text"}')
+        return _all(self._document_entry(key, value, depth) for key, value in entries)
 
+    def _count(self) -> None:
+        self._conditions += 1
+        if self._conditions > MAX_CONDITIONS:
+            raise too_many()
 
-def _parse_document_entry(key: str, value: object, depth: int) -> Filter:
-    match key:
-        case "$and":
-            return And(tuple(_parse_document(part, depth + 1) for part in _list_of_filters(key, value)))
-        case "$or":
-            return Or(tuple(_parse_document(part, depth + 1) for part in _list_of_filters(key, value)))
-        case "$not":
-            return Not(_parse_document(value, depth + 1))
-        case "$contains" | "$not_contains":
-            if not isinstance(value, str) or not value:
-                raise InvalidFilterError(f"{show({key: value})}: {key} takes a string that is not empty")
-            contains = Contains(_checked_text(value, "its operand", {key: value}))
-            return contains if key == "$contains" else Not(contains)
-        case _:
-            raise InvalidFilterError(
-                f"{show({key: value})}: unknown operator {show(key)} in where_document; "
-                "known are $contains, $not_contains, $and, $or and $not"
-            )
+    def _entry(self, key: str, value: object, depth: int) -> Filter:
+        if key == "$and":
+            return And(tuple(self.where(part, depth + 1) for part in self._list(key, value)))
+        if key == "$or":
+            return Or(tuple(self.where(part, depth + 1) for part in self._list(key, value)))
+        if key == "$not":
+            return Not(self.where(value, depth + 1))
+        key = _checked_key(key)
+        if not is_mapping(value):
+            return self._condition(key, "$eq", value)
+        if not value:
+            raise InvalidFilterError(f"{show({key: value})}: no operator given; for equality write {{{key!r}: value}}")
+        return _all(self._condition(key, op, operand) for op, operand in value.items())
 
+    def _condition(self, key: str, op: object, operand: object) -> Filter:
+        self._count()
+        if op in ("$in", "$nin") and is_sequence(operand):
+            self._values += len(operand)
+            if self._values > _MAX_VALUES >= len(operand):
+                raise InvalidFilterError(f"the $in and $nin of a filter take at most {_MAX_VALUES:,} values in all")
+        return _condition(key, op, operand)
 
-def _entries(where: object, depth: int, example: str) -> list[tuple[str, object]]:
-    if depth > MAX_DEPTH:
-        raise InvalidFilterError(f"a filter may be nested to {MAX_DEPTH} levels, this one is deeper")
-    if not is_mapping(where):
-        raise InvalidFilterError(f"a filter is a dict {example}, not {show(where)} ({type(where).__name__})")
-    entries: list[tuple[str, object]] = []
-    for key, value in where.items():
-        if not isinstance(key, str):
-            raise InvalidFilterError(f"a key of a filter is a str, not {show(key)} ({type(key).__name__})")
-        entries.append((key, value))
-    return entries
+    def _document_entry(self, key: str, value: object, depth: int) -> Filter:
+        match key:
+            case "$and":
+                return And(tuple(self.document(part, depth + 1) for part in self._list(key, value)))
+            case "$or":
+                return Or(tuple(self.document(part, depth + 1) for part in self._list(key, value)))
+            case "$not":
+                return Not(self.document(value, depth + 1))
+            case "$contains" | "$not_contains":
+                self._count()
+                if not isinstance(value, str) or not value:
+                    raise InvalidFilterError(f"{show({key: value})}: {key} takes a string that is not empty")
+                contains = Contains(_checked_text(value, "its operand", {key: value}))
+                return contains if key == "$contains" else Not(contains)
+            case _:
+                raise InvalidFilterError(
+                    f"{show({key: value})}: unknown operator {show(key)} in where_document; "
+                    "known are $contains, $not_contains, $and, $or and $not"
+                )
+
+    def _list(self, op: str, value: object) -> Sequence[object]:
+        parts = _list_of_filters(op, value)
+        if not parts:
+            self._count()
+        return parts
+
+    def _entries(self, where: object, depth: int, example: str) -> list[tuple[str, object]]:
+        if depth > MAX_DEPTH:
+            raise InvalidFilterError(f"a filter may be nested to {MAX_DEPTH} levels, this one is deeper")
+        if not is_mapping(where):
+            raise InvalidFilterError(f"a filter is a dict {example}, not {show(where)} ({type(where).__name__})")
+        if not where:
+            self._count()
+        entries: list[tuple[str, object]] = []
+        for key, value in where.items():
+            if not isinstance(key, str):
+                raise InvalidFilterError(f"a key of a filter is a str, not {show(key)} ({type(key).__name__})")
+            entries.append((key, value))
+        return entries
 
 
 def _list_of_filters(op: str, value: object) -> Sequence[object]:
@@ -265,6 +301,6 @@ def _check_limits(tree: Filter) -> None:
             raise InvalidFilterError(f"a filter may be nested to {MAX_DEPTH} levels, this one is deeper")
         conditions += sum(isinstance(node, Compare | Contains) for node in level)
         if max(conditions, len(level)) > MAX_CONDITIONS:  # nodes may be shared, and double from level to level
-            raise InvalidFilterError(f"a filter may hold {MAX_CONDITIONS} conditions, this one holds more; use $in")
+            raise too_many()
         level = [part for node in level for part in parts(node)]
         depth += 1

@@ -9,6 +9,7 @@ from vectorkit.validation import short
 
 __all__ = [
     "FALSE",
+    "MAX_CONDITIONS",
     "TRUE",
     "And",
     "Compare",
@@ -22,8 +23,12 @@ __all__ = [
     "parts",
     "show",
     "simplify",
+    "too_many",
     "walk",
 ]
+
+MAX_CONDITIONS: Final = 1000
+"""Conditions (leaves) taken in one filter (the contract guarantees 500)."""
 
 Scalar: TypeAlias = bool | int | float | str | None
 """What an operand can be, outside `$in` and `$nin`."""
@@ -37,10 +42,10 @@ class Filter:
     __slots__ = ()
 
     def __and__(self, other: "Filter") -> "Filter":
-        return And((*_joined(And, self), *_joined(And, other)))
+        return And(_joined(And, self, other))
 
     def __or__(self, other: "Filter") -> "Filter":
-        return Or((*_joined(Or, self), *_joined(Or, other)))
+        return Or(_joined(Or, self, other))
 
     def __invert__(self) -> "Filter":
         return Not(self)
@@ -146,11 +151,19 @@ def simplify(tree: Filter) -> Filter:
     return kept[0] if len(kept) == 1 else kind(tuple(kept))
 
 
-def _joined(kind: type[And] | type[Or], part: object) -> tuple[Filter, ...]:
-    """What an operand of `&` or `|` adds to the node; a chain of them is one node, however long."""
-    if not isinstance(part, Filter):
-        raise InvalidFilterError(f"a filter combines with a filter, not with {show(part)} ({type(part).__name__})")
-    return part.parts if isinstance(part, kind) else (part,)
+def _joined(kind: type[And] | type[Or], left: Filter, right: object) -> tuple[Filter, ...]:
+    """The parts of the node that `&` or `|` makes; a chain of them is one node, however long."""
+    if not isinstance(right, Filter):
+        raise InvalidFilterError(f"a filter combines with a filter, not with {show(right)} ({type(right).__name__})")
+    sides = [side.parts if isinstance(side, kind) else (side,) for side in (left, right)]
+    if sum(map(len, sides)) > MAX_CONDITIONS:  # of a filter joined with itself the parts double every time
+        raise too_many()
+    return (*sides[0], *sides[1])
+
+
+def too_many() -> InvalidFilterError:
+    """The error for a filter of more than `MAX_CONDITIONS`."""
+    return InvalidFilterError(f"a filter may hold {MAX_CONDITIONS} conditions, this one holds more; use $in")
 
 
 def show(part: object) -> str:

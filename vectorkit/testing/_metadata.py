@@ -126,10 +126,10 @@ class MetadataRules(Fixtures):
         assert plane.count({"enum": _Colour.RED}) == plane.count({_Colour.RED: np.int16(3)}) == 1
 
     def test_what_is_within_the_limits_is_taken(self, plane: Collection) -> None:
-        """2.5 256 keys, 1,000 list elements in all, 32 levels, keys of 256 characters."""
+        """2.5 256 keys, 10,000 nested ones, 1,000 list elements in all, 32 levels, keys of 256 characters."""
         metadatas: list[Metadata] = [
             {f"key {at}": at for at in range(256)},
-            {"v": list(range(1000))},
+            {"v": list(range(1000)), "nested": {str(at): at for at in range(10_000)}},
             {f"k{at}": [str(value) for value in range(100)] for at in range(10)},
             {"v": _nested(32), "w": _nested(32, of="dict")},
             {"😀" * 256: 1},
@@ -147,6 +147,8 @@ class MetadataRules(Fixtures):
             {f"key {at}": at for at in range(257)},
             {"v": list(range(1001))},
             {f"k{at}": list(range(100)) for at in range(11)},
+            {f"k{at}": {str(nested): at for nested in range(5000)} for at in range(2)} | {"last": {"one": 1}},
+            _doubled(24),
             {"v": {"w": [1] * 600, "x": [[1] * 401]}},
             {"v": _nested(33)},
             {"v": _nested(33, of="dict")},
@@ -215,3 +217,11 @@ def _equal(stored: object, operand: object) -> bool:
     if isinstance(stored, list | dict):
         return False
     return isinstance(stored, bool) == isinstance(operand, bool) and stored == operand
+
+
+def _doubled(times: int) -> Metadata:
+    """Small in memory, as each dict is held twice by the next one, and of `2**times` parts."""
+    part: Metadata = {"a": 1}
+    for _ in range(times):
+        part = {"x": part, "y": part}
+    return part

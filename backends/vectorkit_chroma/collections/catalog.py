@@ -7,6 +7,7 @@ from typing import Any, Final
 from vectorkit._narrow import is_dict
 from vectorkit.errors import CollectionMismatchError, UnsupportedError
 from vectorkit.indexes import HNSW, IVFFlat, index_text
+from vectorkit.jsontext import read_json
 from vectorkit.stored import damaged, read_spec
 from vectorkit.types import CollectionInfo, CollectionSpec
 from vectorkit_chroma.connections.client import Client, RawCollection
@@ -69,8 +70,8 @@ def info_of(raw: RawCollection) -> CollectionInfo:
         )
     where = f"Chroma collection {raw.name!r}"
     try:
-        stored: Any = json.loads(str((raw.metadata or {})[_KEY]))
-    except (ValueError, RecursionError):
+        stored: Any = read_json(str((raw.metadata or {})[_KEY]))
+    except ValueError:
         stored = None
     if not is_dict(stored):
         raise damaged(where, _KEY, "it does not hold a JSON object")

@@ -21,7 +21,7 @@ from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity, Me
 from vectorkit.validation import check_name, short
 from vectorkit_pgvector.adopted.description import Adopted, as_json
 from vectorkit_pgvector.adopted.inspection import Found, Wanted, inspect
-from vectorkit_pgvector.collections.kept import check_adopted, read_adopted, read_json, read_table
+from vectorkit_pgvector.collections.kept import check_adopted, read_adopted, read_kept, read_table
 from vectorkit_pgvector.collections import partitions as partitioning
 from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.sql import indexes as index_sql
@@ -360,11 +360,11 @@ class Catalog:
                 "name": name,
                 "metric": metric,
                 "dimension": dimension,
-                "embedder": embedder and read_json(embedder, where, "embedder"),
+                "embedder": embedder and read_kept(embedder, where, "embedder"),
                 "index": vector_index,
                 "text_index": text_index,
                 "language": language,
-                "columns": read_json(columns, where, "columns"),
+                "columns": read_kept(columns, where, "columns"),
             },
             where,
         )

@@ -4,13 +4,13 @@ Names become quoted identifiers, types are those of the tables in `vectorkit_pgv
 library would not have written there is an error.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Final
 
 from vectorkit._narrow import is_dict, is_list
 from vectorkit.errors import InvalidArgumentError
+from vectorkit.jsontext import read_json
 from vectorkit.metadata import check_metadata_key
 from vectorkit.stored import damaged, read_text
 from vectorkit.validation import check_flag, short
@@ -21,17 +21,17 @@ from vectorkit_pgvector.sql.columns import quote
 from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.sql.tables import Statement
 
-__all__ = ["check_adopted", "read_adopted", "read_json", "read_table"]
+__all__ = ["check_adopted", "read_adopted", "read_kept", "read_table"]
 
 _QUALIFIED: Final = re.compile(r'([a-z_][a-z0-9_]*|"(?:[^"]|"")+")\.([a-z_][a-z0-9_]*|"(?:[^"]|"")+")')
 """Schema and name, as PostgreSQL's `quote_identifier` writes them, and as `quote` does."""
 
 
-def read_json(text: str, where: str, field: str) -> object:
+def read_kept(text: str, where: str, field: str) -> object:
     """A JSON value of the registry."""
     try:
-        value: object = json.loads(text)
-    except (ValueError, RecursionError):
+        value: object = read_json(text)
+    except ValueError:
         raise damaged(where, field, "it cannot be read as JSON") from None
     return value
 
@@ -54,7 +54,7 @@ def read_adopted(text: str, where: str) -> Adopted:
     Raises:
         BackendError: A field is not what this library writes.
     """
-    stored = read_json(text, where, "adopted")
+    stored = read_kept(text, where, "adopted")
     columns = stored.get("columns") if is_dict(stored) else None
     if not is_dict(columns) or set(columns) != set(Adopted.__slots__):
         raise damaged(where, "adopted", "it does not tell of the columns of a table")
