@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from vectorkit.errors import InvalidArgumentError, MissingDependencyError
 from vectorkit.protocol import VectorBackend
+from vectorkit.urls import shown_scheme
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -39,7 +40,7 @@ def open_backend(url: str) -> VectorBackend:
     known = _known()
     if not colon or scheme not in known:
         # Of an unknown URL only the scheme is shown: the rest may hold a password.
-        shown = repr(scheme[:20] + ":") if colon else "no scheme"
+        shown = shown_scheme(url) or "what has no scheme"
         raise InvalidArgumentError(
             f"no backend for {shown}; known URLs begin with {', '.join(name + ':' for name in sorted(known))}"
         )

@@ -10,6 +10,7 @@ from vectorkit._json import parse_json
 from vectorkit._narrow import is_mapping
 from vectorkit.errors import InvalidArgumentError, InvalidFilterError
 from vectorkit.registry import schemes
+from vectorkit.urls import shown_url
 
 __all__ = ["AsJson", "CollectionName", "Url", "check_there", "excerpt", "filter_of", "size_text"]
 
@@ -35,7 +36,9 @@ def check_there(url: str) -> None:
     """
     scheme, _, path = url.partition(":")
     if scheme in _BY_PATH and path and not Path(path).exists():
-        raise InvalidArgumentError(f"there is no store at {path}: check the path; ingest makes a new one")
+        raise InvalidArgumentError(
+            f"there is no store at {shown_url(url).partition(':')[2]}: check the path; ingest makes a new one"
+        )
 
 
 def excerpt(text: str, limit: int) -> str:

@@ -8,7 +8,6 @@ from binascii import a2b_base64
 from collections.abc import Callable, Mapping, Sequence
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +30,6 @@ __all__ = [
     "read_answer",
     "refused",
     "secrets_of",
-    "shown_url",
 ]
 
 DIMENSIONS: Final = {
@@ -276,11 +274,3 @@ def checked_key(key: str, what: str) -> str:
     if not all("!" <= character <= "~" for character in key):
         raise InvalidArgumentError(f"{what} holds white space or characters beyond ASCII, which no key does")
     return key
-
-
-def shown_url(url: str) -> str:
-    """A URL for messages: without user, password and query."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = "" if parts.port is None else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"

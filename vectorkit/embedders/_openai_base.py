@@ -23,12 +23,12 @@ from vectorkit.embedders._openai_api import (
     read_answer,
     refused,
     secrets_of,
-    shown_url,
 )
 from vectorkit.embedders._texts import TruncationWarning, as_text, as_texts
 from vectorkit.embedders._tokens import Tokens
 from vectorkit.errors import EmbeddingError, InvalidArgumentError, MissingDependencyError
 from vectorkit.types import EmbedderIdentity, FloatArray
+from vectorkit.urls import shown_url
 from vectorkit.validation import check_choice, check_dimension, check_natural, short
 
 __all__ = ["OpenAIBase", "Usage"]
@@ -172,7 +172,7 @@ class OpenAIBase:
         if (said := error_within(content)) is not None:
             status, code, message = said
             message = hidden(message, secrets_of(getattr(client, "api_key", None)))
-            return self._noted(refused(shown_url(str(client.base_url)), status, code, message))
+            return self._noted(refused(shown_url(str(client.base_url)).rstrip("/"), status, code, message))
 
         def what(index: int) -> str:
             return f"the vector of {work.name(part.rows[index : index + 1])}"
@@ -191,7 +191,7 @@ class OpenAIBase:
 
     def _failure(self, error: Exception, client: Any) -> Failure:
         hide(error, secrets_of(getattr(client, "api_key", None)))
-        return self._noted(as_failure(error, shown_url(str(client.base_url))))
+        return self._noted(as_failure(error, shown_url(str(client.base_url)).rstrip("/")))
 
     def _noted(self, failure: Failure) -> Failure:
         if failure.kind == "base64":

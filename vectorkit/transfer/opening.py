@@ -1,10 +1,8 @@
 """From what a user names, a URL or a store, to a source or a target."""
 
-import re
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final, TypeAlias, TypeGuard
-from urllib.parse import unquote
+from typing import TypeAlias, TypeGuard
 
 from vectorkit.protocol import VectorBackend
 from vectorkit.registry import open_backend
@@ -12,13 +10,12 @@ from vectorkit.store import VectorStore
 from vectorkit.transfer.files.file import SCHEME, FileSource, FileTarget
 from vectorkit.transfer.sources import Source, Target
 from vectorkit.transfer.stores import StoreSource, StoreTarget
+from vectorkit.urls import shown_url
 
-__all__ = ["Place", "open_source", "open_target", "without_password"]
+__all__ = ["Place", "open_source", "open_target"]
 
 Place: TypeAlias = str | VectorStore | VectorBackend
 """A URL as for `vectorkit.connect`, `file:PATH.parquet` or `file:PATH.jsonl`, a store or a backend."""
-
-_SECRETS: Final = re.compile(r"(://[^:/@]*:).*(?=@)|(password=)[^&\s]+", re.IGNORECASE)
 
 
 @contextmanager
@@ -63,15 +60,6 @@ def _opened(where: Place) -> Generator[tuple[VectorBackend, str]]:
         return
     backend = open_backend(where)
     try:
-        yield backend, without_password(where)
+        yield backend, shown_url(where)
     finally:
         backend.close()
-
-
-def without_password(url: str) -> str:
-    """The URL with `***` in place of a password, as a part of its own or as a parameter; to be shown, not opened."""
-    scheme, mark, rest = url.partition(":?")
-    if scheme == "mirror" and mark:  # its parts are URLs, percent-encoded
-        parts = [part.partition("=") for part in rest.split("&")]
-        return f"mirror:?{'&'.join(name + equals + without_password(unquote(part)) for name, equals, part in parts)}"
-    return _SECRETS.sub(r"\1\2***", url)

@@ -3,11 +3,13 @@
 A folder is opened once in a process, whoever asks, and its lock held meanwhile.
 """
 
+import json
 import math
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ from chromadb.api import ClientAPI, ServerAPI
 from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings, System
 
 from vectorkit.errors import InvalidArgumentError
+from vectorkit.urls import HIDDEN, shown_scheme
 from vectorkit.validation import short
 from vectorkit_chroma._errors import mapped
 from vectorkit_chroma.connections.client import Client, Connection, Server
@@ -57,7 +60,7 @@ def connect(
         return _connect_http(url, tenant, database, headers, timeout)
     if scheme != "chroma":
         raise InvalidArgumentError(
-            f"a URL of Chroma begins with chroma:, chroma+http: or chroma+https:, not {scheme!r}"
+            f"a URL of Chroma begins with chroma:, chroma+http: or chroma+https:, not {shown_scheme(url) or 'so'}"
         )
     if headers is not None:
         raise InvalidArgumentError("headers are sent to a server: they go with chroma+http:// or chroma+https://")
@@ -77,8 +80,8 @@ def _connect_http(
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise InvalidArgumentError(f"malformed URL ({error}); expected {expected}") from None
+    except ValueError:  # whose text quotes what stands where the port should, which may be of a password
+        raise InvalidArgumentError(f"malformed URL: expected {expected}") from None
     if parts.username is not None or parts.password is not None:
         raise InvalidArgumentError(f"no user or password in the URL: pass them as headers=; expected {expected}")
     if not host or parts.path not in ("", "/") or parts.fragment:
@@ -118,6 +121,24 @@ def _seconds(value: object) -> float:
             f"timeout must be a number of seconds above 0, got {short(value)}; 60 is the default"
         )
     return float(value)
+_SECRET_LENGTH: Final = 8
+"""A part of a header that is shorter may be a word, such as `Bearer`."""
+
+
+def _secrets(headers: Mapping[str, str]) -> list[str]:
+    """What must not be shown of headers, the longest first: their values, and the words of these; also as JSON."""
+    parts = {part for value in headers.values() for part in (value, *value.split()) if len(part) >= _SECRET_LENGTH}
+    return sorted({*parts, *(json.dumps(part)[1:-1] for part in parts)}, key=len, reverse=True)
+
+
+def _hide(response: httpx.Response, secrets: Sequence[str]) -> None:
+    """Take secrets out of the body of an error before chromadb makes its message of it: servers quote requests."""
+    if not response.is_error:
+        return
+    text = response.read()
+    for secret in secrets:
+        text = text.replace(secret.encode(), HIDDEN.encode())
+    response._content = text  # pyright: ignore[reportPrivateUsage]  # httpx offers no other way
 
 
 def _is_header(text: object) -> bool:
@@ -235,6 +256,8 @@ def _open_http(
             chroma_server_headers=dict(headers or {}),
         )
         client = Server(system, tenant, database)
+        if session := client.session:
+            session.event_hooks["response"].append(partial(_hide, secrets=_secrets(headers or {})))
         try:
             if session := client.session:
                 session.timeout = httpx.Timeout(min(timeout, _CONNECT_SECONDS))

@@ -21,8 +21,8 @@ from vectorkit.types import CollectionInfo, CollectionSpec, EmbedderIdentity, Me
 from vectorkit.validation import check_name, short
 from vectorkit_pgvector.adopted.description import Adopted, as_json
 from vectorkit_pgvector.adopted.inspection import Found, Wanted, inspect
-from vectorkit_pgvector.collections.kept import check_adopted, read_adopted, read_kept, read_table
 from vectorkit_pgvector.collections import partitions as partitioning
+from vectorkit_pgvector.collections.kept import check_adopted, read_adopted, read_kept, read_table
 from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.sql import indexes as index_sql
 from vectorkit_pgvector.sql import text as text_sql

@@ -7,6 +7,7 @@ gave is refused.
 import atexit
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -24,6 +25,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from vectorkit._collected import when_collected
 from vectorkit.errors import BackendError, InvalidArgumentError
+from vectorkit.urls import HIDDEN
 from vectorkit_pgvector._errors import Unanswered, translate_refusal
 from vectorkit_pgvector.connections.loans import CallersLoan, Connection, Loan, PoolLoan
 from vectorkit_pgvector.connections.options import Options
@@ -41,6 +43,7 @@ __all__ = [
     "describe",
 ]
 
+_PLAIN: Final = re.compile(r"[\w.,:/@%\[\]+ -]*")
 _POOL_TIMEOUT: Final = 10.0  # seconds until one of them must be free
 _CONNECT_TIMEOUT: Final = 10  # seconds at the most, unless the URL says otherwise
 _CANCEL_TIMEOUT: Final = 1.0  # seconds for telling the server that a statement is given up
@@ -423,8 +426,8 @@ def check_url(url: str) -> None:
         parts = {"port": "malformed"}
     ports = str(parts.get("port", "")).split(",")
     hosts = str(parts.get("host", "")).split(",")
-    path = url.partition("://")[2].partition("?")[0].partition("/")[2]
-    slipped = "@" in path or any("@" in host and host[0] not in "/@" for host in hosts)
+    authority, _, path = url.partition("://")[2].partition("?")[0].partition("/")
+    slipped = "@" in path or authority.count("@") > 1 or any("@" in host and host[0] not in "/@" for host in hosts)
     if slipped or not all(port == "" or port.isdecimal() for port in ports):
         raise InvalidArgumentError(
             "malformed URL; expected postgresql://user:password@host:port/database?option=value, with options that "
@@ -435,7 +438,10 @@ def check_url(url: str) -> None:
 
 def describe(conninfo: str) -> str:
     """Where a connection goes to, without its password."""
-    parts = conninfo_to_dict(conninfo)
+    # What the parser took for a host may be the rest of a password.
+    parts = {
+        name: value if _PLAIN.fullmatch(str(value)) else HIDDEN for name, value in conninfo_to_dict(conninfo).items()
+    }
     place = f"{parts.get('host', 'local socket')}:{parts.get('port', 5432)}"
     return f"{place}/{parts['dbname']}" if "dbname" in parts else place
 

@@ -21,8 +21,8 @@ from vectorkit.store import VectorStore, connect
 from vectorkit.transfer.agreement import TOLERANCE, differences, overlap, score_difference, tolerance
 from vectorkit.transfer.compare.queries import Query
 from vectorkit.transfer.compare.report import Answer, Comparison, QueryComparison
-from vectorkit.transfer.opening import without_password
 from vectorkit.types import EmbedderIdentity, FloatArray, Hit
+from vectorkit.urls import shown_url
 from vectorkit.validation import check_between, short
 
 __all__ = ["compare"]
@@ -103,7 +103,7 @@ def compare(
 def _opened(where: Store) -> Generator[tuple[VectorStore, str]]:
     with ExitStack() as opened:
         if isinstance(where, str):
-            yield opened.enter_context(connect(where)), without_password(where)
+            yield opened.enter_context(connect(where)), shown_url(where)
         else:
             store = where if isinstance(where, VectorStore) else VectorStore(where)
             yield store, store.backend.name

@@ -26,6 +26,7 @@ from vectorkit.transfer.files.parquet import Parquet, ParquetWriter, arrow
 from vectorkit.transfer.locking import TargetLock
 from vectorkit.transfer.sources import Contents, Malformed
 from vectorkit.types import Batch, CollectionSpec, Metric, Record
+from vectorkit.urls import shown_url
 from vectorkit.validation import allowed_name, as_metric, short
 
 __all__ = ["SCHEME", "FileSource", "FileTarget"]
@@ -266,8 +267,10 @@ def _parsed(url: str) -> tuple[Path, Metric | None, Fields]:
     if not url.startswith(SCHEME) or path.suffix not in (".parquet", ".jsonl"):
         raise InvalidArgumentError(
             "a file is file:PATH.parquet or file:PATH.jsonl, with ?metric=cosine (or l2, or ip) if others wrote it, "
-            f"not {short(url)}"
+            f"not {short(shown_url(url))}"
         )
+    if place.startswith("//") and "@" in place:
+        raise InvalidArgumentError("file: takes a path on this machine, not the URL of a server")
     if len(options) < len(given) or options.keys() - set(_OPTIONS):
         raise InvalidArgumentError(
             f"the options of a file are {', '.join(_OPTIONS)}, each at most once, not {short(query)}"
