@@ -169,7 +169,7 @@ def read_index(text: str) -> Index | None:
         BackendError: A later release wrote it, or it was changed.
     """
     try:
-        settings: dict[str, Any] = read_json(text) if text.startswith("{") else {"kind": text}
+        settings: Any = read_json(text) if text.startswith("{") else {"kind": text}
         kind = settings.pop("kind")
         if kind == "none":
             return None

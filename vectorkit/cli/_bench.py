@@ -71,10 +71,11 @@ def bench(
 def _write(found: "Benchmark", folder: Path) -> None:
     from vectorkit import plotting
     from vectorkit.errors import InvalidArgumentError
+    from vectorkit.paths import make_folder, write_private
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "bench.json").write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
+        make_folder(folder)
+        write_private(folder / "bench.json", (json.dumps(asdict(found), indent=2) + "\n").encode())
     except OSError as error:
         raise InvalidArgumentError(f"{folder} cannot be written to: {error.strerror}") from error
     plotting.draw(found, folder / "bench.png")

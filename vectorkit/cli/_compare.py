@@ -13,6 +13,7 @@ from vectorkit.cli._common import out, progress_bar
 from vectorkit.cli._search import Mode
 from vectorkit.cli._shown import AsJson, check_there, excerpt, filter_of
 from vectorkit.errors import InvalidArgumentError
+from vectorkit.paths import write_private
 
 if TYPE_CHECKING:
     from vectorkit.transfer.compare.report import Comparison, QueryComparison
@@ -85,7 +86,7 @@ def compare(
         )
     if html is not None:
         try:
-            html.write_text(page(found), encoding="utf-8")
+            write_private(html, page(found).encode())
         except OSError as error:
             raise InvalidArgumentError(f"{html} cannot be written: {error.strerror}") from error
     if as_json:

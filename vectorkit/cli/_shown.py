@@ -1,7 +1,6 @@
 """How values are shown on the terminal, and arguments that several commands take."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -9,6 +8,7 @@ import typer
 from vectorkit._json import parse_json
 from vectorkit._narrow import is_mapping
 from vectorkit.errors import InvalidArgumentError, InvalidFilterError
+from vectorkit.paths import local_path
 from vectorkit.registry import schemes
 from vectorkit.urls import shown_url
 
@@ -35,7 +35,7 @@ def check_there(url: str) -> None:
         InvalidArgumentError: The URL names a path, and there is nothing.
     """
     scheme, _, path = url.partition(":")
-    if scheme in _BY_PATH and path and not Path(path).exists():
+    if scheme in _BY_PATH and path and not local_path(path, f"the folder of {scheme}:PATH").exists():
         raise InvalidArgumentError(
             f"there is no store at {shown_url(url).partition(':')[2]}: check the path; ingest makes a new one"
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from vectorkit.errors import EmbeddingError
+from vectorkit.paths import make_folder, make_private
 
 __all__ = ["VectorFile"]
 
@@ -118,7 +119,8 @@ class VectorFile:
                 ) from error
 
     def _connect(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._path.parent)
+        make_private(self._path)
         connection = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
         try:
             with _written(connection):

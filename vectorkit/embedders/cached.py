@@ -7,7 +7,6 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
-from pathlib import Path
 from typing import Final, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from vectorkit.embedders._texts import as_text, as_texts
 from vectorkit.embedders._vector_file import VectorFile
 from vectorkit.errors import EmbeddingError, InvalidArgumentError
+from vectorkit.paths import local_path
 from vectorkit.protocol import Embedder
 from vectorkit.types import EmbedderIdentity, FloatArray
 from vectorkit.validation import check_natural
@@ -80,9 +80,8 @@ class CachedEmbedder:
             )
         if check_natural(max_bytes, "max_bytes") < _LEAST_BYTES:
             raise InvalidArgumentError(f"max_bytes is at least {_LEAST_BYTES:,}, not {max_bytes:,}")
-        name = path if isinstance(path, os.PathLike) else as_text(path, "path")
         self._inner = embedder
-        self._path = Path(name)
+        self._path = local_path(path, "path")
         self._file = VectorFile(self._path, int(max_bytes))
         self._stats = CacheStats()
         self._lock = threading.Lock()

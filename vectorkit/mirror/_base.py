@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeVar
 
 from vectorkit._collected import when_collected
@@ -17,6 +16,7 @@ from vectorkit.mirror._equality import Sides, twin
 from vectorkit.mirror._following import Follower
 from vectorkit.mirror._journal import Entry, Journal, mark_of
 from vectorkit.mirror._sampling import Answers, MirrorReport, Sample, Sampler
+from vectorkit.paths import local_path
 from vectorkit.protocol import VectorBackend
 from vectorkit.types import CollectionInfo
 from vectorkit.validation import check_share
@@ -130,7 +130,7 @@ class Mirroring:
         share = check_share(sample, "sample")
         if not isinstance(journal, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidArgumentError(f"journal= is the path of a file, not {type(journal).__name__}")
-        self._journal = Journal(Path(journal))
+        self._journal = Journal(local_path(journal, "journal"))
         self._sampler = Sampler(self._journal, share)
         self._view = View(Sides(primary, secondary))
         self._follower = Follower(self._journal, self._sampler, self._view.sides)

@@ -16,6 +16,7 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 from vectorkit.errors import BackendError
 from vectorkit.mirror._lock import FileLock
+from vectorkit.paths import make_folder, make_private
 from vectorkit.types import CollectionInfo
 
 __all__ = ["Entry", "Journal", "Kind", "mark_of"]
@@ -113,7 +114,8 @@ class Journal:
         self._versions: dict[str, int] = {}
         self._doubtful = False  # whether a transaction may be open, and `_waiting` be wrong
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
+            make_private(path)
         except OSError as error:
             raise self._unusable(error) from error
         self._file_lock = FileLock(path.with_name(f"{path.name}.lock"), f"the journal {str(path)!r}")

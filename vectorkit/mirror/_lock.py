@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from vectorkit.errors import BackendError, BackendPermissionError, BackendUnavailableError
+from vectorkit.paths import lock_file
 
 __all__ = ["FileLock"]
 
@@ -40,7 +41,7 @@ class FileLock:
             if self._key in _held:
                 raise taken
             try:
-                file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+                file = lock_file(path)
             except PermissionError as error:
                 raise BackendPermissionError(
                     f"{what} cannot be written ({error.strerror}); give another path"

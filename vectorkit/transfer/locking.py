@@ -3,10 +3,9 @@
 import hashlib
 import os
 import sys
-import tempfile
-from pathlib import Path
 
 from vectorkit.errors import BackendError
+from vectorkit.paths import lock_file, own_folder
 
 __all__ = ["TargetLock"]
 
@@ -26,14 +25,12 @@ class TargetLock:
     """
 
     def __init__(self, identity: str, what: str) -> None:
-        user = getattr(os, "getuid", lambda: "user")()
         digest = hashlib.sha256(identity.encode()).hexdigest()[:24]
-        path = Path(tempfile.gettempdir()) / f"vectorkit-copy-{user}-{digest}.lock"
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+            file = lock_file(own_folder() / f"copy-{digest}.lock")
         except OSError as error:
             raise BackendError(
-                f"the lock {path} cannot be made ({error.strerror}); set TMPDIR to a folder that can be written"
+                f"the lock for {what} cannot be made ({error.strerror}); set TMPDIR to a folder that can be written"
             ) from error
         try:
             _lock(file)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from vectorkit.errors import BackendError, BackendPermissionError, BackendUnavailableError
+from vectorkit.paths import lock_file, make_folder
 
 __all__ = ["FolderLock"]
 
@@ -27,8 +28,8 @@ class FolderLock:
 
     def __init__(self, folder: Path, place: str) -> None:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            file = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+            make_folder(folder)
+            file = lock_file(folder / _NAME)
         except PermissionError as error:
             raise BackendPermissionError(
                 f"{place} cannot be written ({error.strerror}); choose another folder, or change its permissions"

@@ -20,6 +20,7 @@ from chromadb.api import ClientAPI, ServerAPI
 from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings, System
 
 from vectorkit.errors import InvalidArgumentError
+from vectorkit.paths import local_path
 from vectorkit.urls import HIDDEN, shown_scheme
 from vectorkit.validation import short
 from vectorkit_chroma._errors import mapped
@@ -176,7 +177,7 @@ def _open_folder(path: str, tenant: str, database: str) -> Connection:
         BackendPermissionError: It cannot be written.
         BackendError: It is no folder, or Chroma cannot open it.
     """
-    folder = Path(path).resolve()
+    folder = local_path(path, "the folder of chroma:PATH").resolve()
     place = f"chroma:{path}"
     with _folders_lock:
         entry = _folders.get(folder)

@@ -119,7 +119,11 @@ def let_in_owners(data: Path) -> None:
     identities = "".join(f"owners {name} all\n" for name in names)
     for name, text in (("pg_hba.conf", "local all all peer map=owners\n"), ("pg_ident.conf", identities)):
         new = data / f"{name}.new"
-        new.write_text(text)
+        # The folder is the server's, whose user might have put a link there; readable to it, whoever makes the file.
+        new.unlink(missing_ok=True)
+        made = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+        with os.fdopen(made, "w") as file:
+            file.write(text)
         new.replace(data / name)
 
 

@@ -241,7 +241,7 @@ def _resolve(path: object) -> Path:
     if not text or "\0" in text or "\n" in text:
         raise InvalidArgumentError(f"{expected}, not empty, without NUL and line breaks, not {text!r}")
     try:
-        root = Path(text).resolve()
+        root = Path(text).expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links; what the file system can't encode
         raise InvalidArgumentError(f"{expected}; {text!r} can't be followed: {error}") from error
     if len(os.fsencode(root)) > _PATH_LIMIT:

@@ -10,6 +10,7 @@ import numpy as np
 
 from vectorkit.errors import DimensionMismatchError, InvalidArgumentError, InvalidVectorError
 from vectorkit.intake import Intake
+from vectorkit.paths import make_private, write_private
 from vectorkit.transfer.sources import Malformed
 from vectorkit.types import Batch, CollectionSpec, Record
 from vectorkit.vectors import as_vectors
@@ -66,6 +67,7 @@ class Rejects:
             if key in self._seen:
                 return
             try:
+                make_private(self.path)
                 with self.path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line, default=repr) + "\n")  # ASCII, so that lone surrogates can be written
             except OSError as failure:
@@ -95,7 +97,7 @@ class Rejects:
                     f"{self.path} is there, and is no file of records that a copy has passed over; name another one"
                 ) from None
         if whole != text:
-            self.path.write_bytes(whole)
+            write_private(self.path, whole)
 
 
 def as_batch(records: Sequence[Record], spec: CollectionSpec) -> Batch:

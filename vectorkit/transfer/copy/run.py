@@ -14,6 +14,7 @@ from vectorkit.errors import (
     InvalidNameError,
     InvalidVectorError,
 )
+from vectorkit.paths import local_path
 from vectorkit.transfer.copy.rejects import Rejects, sound
 from vectorkit.transfer.merging import aligned
 from vectorkit.transfer.opening import Place, open_source, open_target
@@ -143,7 +144,7 @@ def copy(
             disk is full); another copy is writing to that collection; or the source was changed meanwhile.
     """
     wanted = None if collections is None else as_list(collections, "collections")
-    rejects = None if skip_bad is None else Rejects(Path(skip_bad))
+    rejects = None if skip_bad is None else Rejects(local_path(skip_bad, "skip_bad"))
     with open_source(source) as left, open_target(target) as right:
         found = left.contents() if wanted is None else [left.content(name) for name in dict.fromkeys(wanted)]
         if not found:

@@ -20,6 +20,7 @@ from vectorkit.errors import (
     CollectionNotFoundError,
     InvalidArgumentError,
 )
+from vectorkit.paths import local_path, new_file
 from vectorkit.transfer.files.fields import PARTS, Fields
 from vectorkit.transfer.files.jsonl import JsonLines, JsonLinesWriter
 from vectorkit.transfer.files.parquet import Parquet, ParquetWriter, arrow
@@ -222,7 +223,7 @@ class FileWriting:
         self._count = 0
         self._ended = False
         with _reported(label):
-            self._file: IO[bytes] = self._part.open("wb")
+            self._file: IO[bytes] = os.fdopen(new_file(self._part), "wb")
             kinds: dict[str, type[ParquetWriter] | type[JsonLinesWriter]]
             kinds = {".parquet": ParquetWriter, ".jsonl": JsonLinesWriter}
             self._writer: _Writer = kinds[path.suffix](self._file, spec)
@@ -262,7 +263,7 @@ class FileWriting:
 
 def _parsed(url: str) -> tuple[Path, Metric | None, Fields]:
     place, _, query = url.removeprefix(SCHEME).partition("?")
-    path, given = Path(place), parse_qsl(query, keep_blank_values=True)
+    path, given = local_path(place or ".", "file:PATH"), parse_qsl(query, keep_blank_values=True)
     options = dict(given)
     if not url.startswith(SCHEME) or path.suffix not in (".parquet", ".jsonl"):
         raise InvalidArgumentError(
