@@ -7,15 +7,36 @@ from typing import Any, TextIO
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
 from typer.core import TyperGroup
 
 from vectorkit.errors import VectorKitError
+from vectorkit.visible import visible
 
 __all__ = ["Commands", "err", "out", "progress_bar"]
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class _Terminal(Console):
+    """A terminal that shows what others wrote, and obeys only us: what we say in colours is markup, not characters."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """See `rich.console.Console`; every string that is printed, and every cell of a table, comes by here."""
+        return super().render_str(visible(text), **options)
+
+
+class _Words(TextColumn):
+    """The text of a progress bar, shown in the same way."""
+
+    def render(self, task: Task) -> Text:
+        """See `rich.progress.TextColumn`."""
+        text = super().render(task)
+        text.plain = visible(text.plain)
+        return text
+
+
+out = _Terminal(highlight=False)
+err = _Terminal(stderr=True, highlight=False)
 
 
 class Commands(TyperGroup):
@@ -56,5 +77,5 @@ def progress_bar(*ends: ProgressColumn) -> Progress:
     Args:
         ends: Columns after the numbers; left out, the time that has passed.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *(ends or (TimeElapsedColumn(),)))
+    columns = (_Words("{task.description}"), BarColumn(), MofNCompleteColumn(), *(ends or (TimeElapsedColumn(),)))
     return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)

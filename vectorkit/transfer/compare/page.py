@@ -4,11 +4,11 @@ Everything that comes from a store or a user is escaped, and the page forbids sc
 """
 
 import json
-import re
 from html import escape
 from typing import TYPE_CHECKING, Final
 
 from vectorkit.transfer.compare.page_style import STYLE
+from vectorkit.visible import visible
 
 if TYPE_CHECKING:
     from vectorkit.transfer.compare.report import Answer, Comparison, QueryComparison
@@ -18,9 +18,6 @@ __all__ = ["page"]
 
 _EXCERPT: Final = 280
 """Characters of a document that are shown at once; the rest is folded away."""
-
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-"""Characters that HTML has no way to hold."""
 
 
 def page(found: "Comparison") -> str:
@@ -169,4 +166,4 @@ def _cut(text: str, limit: int) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text))
+    return escape(visible(text))
