@@ -1,5 +1,6 @@
 """Asking an embedder for vectors, and checking what it answers: a fault of its own is an `EmbeddingError`."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,9 +16,14 @@ def identity_of(embedder: Embedder) -> EmbedderIdentity:
     """Return the identity of an embedder.
 
     Raises:
-        InvalidArgumentError: It is no embedder.
+        InvalidArgumentError: It is no embedder, or an asynchronous one.
         EmbeddingError: Its identity is none.
     """
+    if inspect.iscoroutinefunction(getattr(type(embedder), "embed_documents", None)):
+        raise InvalidArgumentError(
+            f"{type(embedder).__name__} is asynchronous, and this store calls its embedder synchronously; give "
+            "its synchronous form (OpenAIEmbedder in place of AsyncOpenAIEmbedder), or await it and give embeddings="
+        )
     if not isinstance(embedder, Embedder):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(
             f"{type(embedder).__name__} is no embedder: it needs identity, embed_documents and embed_query"

@@ -158,16 +158,20 @@ class VectorStore:
     ) -> "Collection":
         """Open a collection, or create it if there is none; arguments as in `create_collection`.
 
+        With `text_index=True` the text index is made if the collection has none, of the documents it holds.
+
         Raises:
             CollectionMismatchError: It exists, and an argument that was given (metric, dimension, embedder,
                 language) differs from what it was created with. Index settings and columns are not compared.
             InvalidArgumentError: As in `create_collection`.
+            UnsupportedError: As in `create_collection`, or of `Collection.create_text_index`.
         """
         given = {
             "dimension": None if dimension is None else check_dimension(dimension),
             "metric": None if metric is None else as_metric(metric),
             "language": None if language is None else text.check_language(language),
         }
+        check_flag(text_index, "text_index")
         try:
             collection = self._opened(name, embedder)
         except CollectionNotFoundError:
@@ -191,6 +195,8 @@ class VectorStore:
                     f"collection {name!r} was created with {what} {stored!r}, not {value!r}; "
                     f"leave {what}= out, or use another name"
                 )
+        if text_index and not spec.text_index:
+            collection.create_text_index()
         return collection
 
     def list_collections(self) -> list[CollectionInfo]:

@@ -39,6 +39,7 @@ _TYPES: Final[tuple[tuple[type[Exception], type[VectorKitError]], ...]] = (
 
 _TEXTS: Final[tuple[tuple[str, type[VectorKitError]], ...]] = (
     ("already exists", CollectionExistsError),
+    ("Missing metadata segment", CollectionNotFoundError),  # dropped by another client while a call was under way
     ("Could not connect to a Chroma server", BackendUnavailableError),
     ("unable to open database file", BackendPermissionError),
     ("readonly database", BackendPermissionError),

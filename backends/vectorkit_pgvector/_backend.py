@@ -96,7 +96,8 @@ class PgVectorBackend(VectorBackend):
 
     Raises:
         InvalidArgumentError: Not one of the three, one of another type, or a malformed URL; `pooler`,
-            `pool_size` or `timeout` without `url`; or an option that is unknown, out of its range, or given twice.
+            `pool_size` or `timeout` without `url`; or an option that is unknown, out of its range, or
+            given twice; or `schema` cannot be the name of one.
     """
 
     def __init__(

@@ -82,6 +82,12 @@ _DENIED: Final = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|pg_hba\.conf rejects|permission denied"
     r'|role ".*" does not exist|is not permitted to log in'
 )
+_ASKED: Final = re.compile(r"\s*Is the server running[^?]*\?")
+"""libpq's own question, which ours repeats."""
+_WRONG_OPTION: Final = re.compile(
+    r"invalid [\w ]+ value: |not supported when SSL|root certificate file .* does not exist"
+)
+_NO_SSL: Final = re.compile(r"server does not support SSL")
 _NO_DATABASE: Final = re.compile(r'database ".*" does not exist')
 
 
@@ -165,7 +171,13 @@ def translate_refusal(error: psycopg.Error, target: str) -> BackendError:
             names host and user but no password.
         target: Where to, for the message.
     """
-    text = " ".join(str(error).split())
+    text = _ASKED.sub("", " ".join(str(error).split()))
+    if _WRONG_OPTION.search(text):
+        return BackendError(f"PostgreSQL at {target}: {text}; correct that option of the URL")
+    if _NO_SSL.search(text):
+        return BackendError(
+            f"PostgreSQL at {target}: {text}; turn SSL on there (ssl = on), or connect with sslmode=prefer or disable"
+        )
     if (error.pgconn is not None and error.pgconn.needs_password) or _DENIED.search(text):
         return BackendPermissionError(f"PostgreSQL at {target} refuses the login: {text}; check the user and password")
     if _NO_DATABASE.search(text):

@@ -136,7 +136,7 @@ def error_within(content: bytes) -> tuple[int, str, str] | None:
         The status that fits (400 if the error names none), its code, and its message; None if it is no error.
     """
     try:
-        answer: Any = json.loads(content)
+        answer: Any = read_json(content)
     except ValueError:
         return None
     error: Any = answer.get("error") if is_dict(answer) else None

@@ -27,6 +27,19 @@ class TextIndexRules(Fixtures):
             assert remedy in assert_refused(UnsupportedError, texts.search, query, mode="hybrid")
             assert_refused(UnsupportedError, texts.search_many, [query], k=0, mode="text")
 
+    def test_get_or_create_makes_the_text_index_it_is_asked_for(self, store: VectorStore) -> None:
+        """1.3 Of a collection that has none, of the documents it holds; where there is no text search it is refused."""
+        store.create_collection("docs", dimension=2).add(ids=["a"], embeddings=[[1, 2]], documents=["alpha"])
+        if not store.backend.capabilities.text_search:
+            assert_refused(UnsupportedError, store.get_or_create_collection, "docs", text_index=True)
+            return
+        assert not store.get_or_create_collection("docs").info().spec.text_index
+        for _ in range(2):
+            docs = store.get_or_create_collection("docs", text_index=True)
+            assert docs.info().spec.text_index
+            assert ids_of(docs.search("alpha", mode="text")) == ["a"]
+        assert store.get_or_create_collection("docs", text_index=False).info().spec.text_index
+
     def test_a_text_index_that_cannot_be_is_refused(self, store: VectorStore) -> None:
         """7.1 Where there is no text search neither creating nor adding one does anything but raise."""
         plain = store.create_collection("plain", dimension=2)

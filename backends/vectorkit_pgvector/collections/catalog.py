@@ -169,7 +169,7 @@ class Catalog:
         try:
             # Suppressed is what another program causes, which does not know our lock and was faster.
             with suppress(errors.UniqueViolation, errors.DuplicateObject), session.savepoint():
-                session.run(Statement("CREATE EXTENSION IF NOT EXISTS vector"))
+                session.run(Statement(f"CREATE EXTENSION IF NOT EXISTS vector{self._extension_schema(session)}"))
         except errors.InsufficientPrivilege as error:
             database = session.connection.info.dbname
             raise BackendPermissionError(
@@ -185,6 +185,16 @@ class Catalog:
         if facts is None:
             raise BackendError("pgvector was dropped while a collection was being created; try again")
         return facts
+
+    def _extension_schema(self, session: Session) -> str:
+        """Where to make the extension, if the search path of this role leads nowhere; else PostgreSQL decides."""
+        asked = Statement("SELECT current_schema() IS NULL, to_regnamespace('public') IS NULL")
+        ((nowhere, no_public),) = session.rows(asked)
+        if not nowhere:
+            return ""
+        if no_public:
+            session.run(Statement(f"CREATE SCHEMA IF NOT EXISTS {quote(self._schema)}"))
+        return f" SCHEMA {quote(self._schema) if no_public else 'public'}"
 
     # --- collections --------------------------------------------------------------------------------------------
 

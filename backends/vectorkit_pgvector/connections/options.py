@@ -9,13 +9,14 @@ from urllib.parse import unquote
 from psycopg.pq import Conninfo
 
 from vectorkit.errors import InvalidArgumentError
-from vectorkit.validation import check_between, check_flag, short
+from vectorkit.validation import check_between, check_flag, check_text, short
 from vectorkit_pgvector.sql.partitions import MAX_PARTITIONS
 
 __all__ = ["Options", "read"]
 
 _MAX_POOL: Final = 1000
 _MAX_TIMEOUT: Final = 86_400  # seconds: a day
+_LONGEST_NAME: Final = 63  # bytes of a name, before PostgreSQL cuts it
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,12 @@ def _flag(text: str) -> bool:
 def _schema(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise InvalidArgumentError(f"schema must be the name of a schema, got {short(value)}")
+    check_text(value, "schema")
+    if len(value.encode()) > _LONGEST_NAME or value.startswith("pg_"):
+        raise InvalidArgumentError(
+            f"schema must have at most {_LONGEST_NAME} bytes and not begin with pg_, which is PostgreSQL's own, got "
+            f"{short(value)}"
+        )
     return value
 
 

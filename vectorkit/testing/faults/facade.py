@@ -22,6 +22,7 @@ __all__ = [
     "EmbedsAllAgain",
     "EmbedsByDefault",
     "GetOrCreateIgnoresSettings",
+    "GetOrCreateMakesNoTextIndex",
     "KeepsTheVectorOfTheOldDocument",
     "LastOfARepeatedIdWins",
     "LeavesKeysInTheCallersMetadata",
@@ -52,6 +53,17 @@ class GetOrCreateIgnoresSettings(FaultyStore):
             return self.get_collection(name, embedder=embedder)
         except CollectionNotFoundError:
             return super().get_or_create_collection(name, embedder=embedder, **options)
+
+
+class GetOrCreateMakesNoTextIndex(FaultyStore):
+    """1.3 Opens what is there, and makes no text index of it though one was asked for."""
+
+    def get_or_create_collection(self, name: str, *, embedder: Embedder | None = None, **options: Any) -> Collection:
+        try:
+            self.get_collection(name)
+        except CollectionNotFoundError:
+            return super().get_or_create_collection(name, embedder=embedder, **options)
+        return super().get_or_create_collection(name, embedder=embedder, **{**options, "text_index": False})
 
 
 class OpensUnderAnyEmbedder(FaultyStore):
