@@ -8,6 +8,7 @@ import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -78,11 +79,11 @@ def _connect_http(
     url: str, tenant: str, database: str, headers: Mapping[str, str] | None, timeout: float | None
 ) -> Connection:
     expected = "chroma+http://HOST[:PORT] or chroma+https://HOST[:PORT], and ?timeout=SECONDS if need be"
-    try:
+    parts = urlsplit("")
+    host, port = None, None
+    with suppress(ValueError):  # whose text quotes what stands where the port should, which may be of a password
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError:  # whose text quotes what stands where the port should, which may be of a password
-        raise InvalidArgumentError(f"malformed URL: expected {expected}") from None
     if parts.username is not None or parts.password is not None:
         raise InvalidArgumentError(f"no user or password in the URL: pass them as headers=; expected {expected}")
     if not host or parts.path not in ("", "/") or parts.fragment:
