@@ -273,6 +273,10 @@ def short(value: object, limit: int = 80) -> str:
     return text
 
 
+_PLAIN_KINDS: Final[tuple[type, ...]] = (dict, list, tuple)
+_SHOW_DICT, _SHOW_LIST, _SHOW_TUPLE = (vars(kind)["__repr__"] for kind in _PLAIN_KINDS)
+
+
 def _pieces(value: object, limit: int) -> Iterator[str]:
     """The `repr` of a value bit by bit: one that shares its parts may be exponentially longer than it is large."""
     if is_dataclass(value) and hasattr(type(value).__repr__, "__wrapped__"):  # by the method that `dataclass` made
@@ -282,7 +286,7 @@ def _pieces(value: object, limit: int) -> Iterator[str]:
     shown: object = type(value).__repr__
     if isinstance(value, str | bytes) and shown in (str.__repr__, bytes.__repr__):
         yield repr(value[: limit + 1])
-    elif is_dict(value) and shown is dict.__repr__:
+    elif is_dict(value) and shown is _SHOW_DICT:
         yield "{"
         for number, (key, item) in enumerate(value.items()):
             yield ", " if number else ""
@@ -290,9 +294,9 @@ def _pieces(value: object, limit: int) -> Iterator[str]:
             yield ": "
             yield from _pieces(item, limit)
         yield "}"
-    elif is_list(value) and shown is list.__repr__:
+    elif is_list(value) and shown is _SHOW_LIST:
         yield from _joined("[", (("", item) for item in value), "]", limit)
-    elif is_sequence(value) and shown is tuple.__repr__:
+    elif is_sequence(value) and shown is _SHOW_TUPLE:
         yield from _joined("(", (("", item) for item in value), ",)" if len(value) == 1 else ")", limit)
     else:
         try:
