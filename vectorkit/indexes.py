@@ -8,8 +8,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
+from vectorkit._json import parse_json
 from vectorkit.errors import BackendError, InvalidArgumentError, UnsupportedError
-from vectorkit.jsontext import read_json
 from vectorkit.validation import check_between, check_choice, short
 
 __all__ = [
@@ -169,7 +169,7 @@ def read_index(text: str) -> Index | None:
         BackendError: A later release wrote it, or it was changed.
     """
     try:
-        settings: Any = read_json(text) if text.startswith("{") else {"kind": text}
+        settings: Any = parse_json(text) if text.startswith("{") else {"kind": text}
         kind = settings.pop("kind")
         if kind == "none":
             return None

@@ -9,10 +9,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from vectorkit._json import parse_json
 from vectorkit._narrow import is_dict
 from vectorkit.cli._common import out, progress_bar
 from vectorkit.errors import InvalidArgumentError
-from vectorkit.jsontext import read_json
 
 if TYPE_CHECKING:
     from vectorkit.testing.report import Report, Result
@@ -67,7 +67,7 @@ def _read_deviations(file: Path | None) -> Mapping[str, str]:
     if file is None:
         return {}
     try:
-        known = read_json(file.read_text(encoding="utf-8"))
+        known = parse_json(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InvalidArgumentError(f"{file} is no JSON: {error}") from error
     if not is_dict(known) or not all(isinstance(reason, str) for reason in known.values()):

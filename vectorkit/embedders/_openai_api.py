@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vectorkit._json import parse_json
 from vectorkit._narrow import is_array, is_dict, is_list
 from vectorkit.embedders._batching import Failure
 from vectorkit.errors import EmbeddingError, InvalidArgumentError
-from vectorkit.jsontext import read_json
 from vectorkit.types import FloatArray
 from vectorkit.vectors import as_embeddings
 
@@ -90,7 +90,7 @@ def read_answer(content: bytes, count: int, dimension: int | None, what: Callabl
         EmbeddingError: It is not that; the message says which text, where it is one.
     """
     try:
-        answer: Any = read_json(content)
+        answer: Any = parse_json(content)
         items: Any = answer["data"]
         places: list[Any] = [_as_place(item.get("index")) for item in items]
         made: list[Any] = [item["embedding"] for item in items]
@@ -136,7 +136,7 @@ def error_within(content: bytes) -> tuple[int, str, str] | None:
         The status that fits (400 if the error names none), its code, and its message; None if it is no error.
     """
     try:
-        answer: Any = read_json(content)
+        answer: Any = parse_json(content)
     except ValueError:
         return None
     error: Any = answer.get("error") if is_dict(answer) else None

@@ -4,10 +4,10 @@ import json
 from dataclasses import asdict
 from typing import Any, Final
 
+from vectorkit._json import parse_json
 from vectorkit._narrow import is_dict
 from vectorkit.errors import CollectionMismatchError, UnsupportedError
 from vectorkit.indexes import HNSW, IVFFlat, index_text
-from vectorkit.jsontext import read_json
 from vectorkit.stored import damaged, read_spec
 from vectorkit.types import CollectionInfo, CollectionSpec
 from vectorkit_chroma.connections.client import Client, RawCollection
@@ -70,7 +70,7 @@ def info_of(raw: RawCollection) -> CollectionInfo:
         )
     where = f"Chroma collection {raw.name!r}"
     try:
-        stored: Any = read_json(str((raw.metadata or {})[_KEY]))
+        stored: Any = parse_json(str((raw.metadata or {})[_KEY]))
     except ValueError:
         stored = None
     if not is_dict(stored):

@@ -123,6 +123,8 @@ def _seconds(value: object) -> float:
             f"timeout must be a number of seconds above 0, got {short(value)}; 60 is the default"
         )
     return float(value)
+
+
 _SECRET_LENGTH: Final = 8
 """A part of a header that is shorter may be a word, such as `Bearer`."""
 

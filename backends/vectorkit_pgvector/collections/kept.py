@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from vectorkit._json import parse_json
 from vectorkit._narrow import is_dict, is_list
 from vectorkit.errors import InvalidArgumentError
-from vectorkit.jsontext import read_json
 from vectorkit.metadata import check_metadata_key
 from vectorkit.stored import damaged, read_text
 from vectorkit.validation import check_flag, short
@@ -30,7 +30,7 @@ _QUALIFIED: Final = re.compile(r'([a-z_][a-z0-9_]*|"(?:[^"]|"")+")\.([a-z_][a-z0
 def read_kept(text: str, where: str, field: str) -> object:
     """A JSON value of the registry."""
     try:
-        value: object = read_json(text)
+        value: object = parse_json(text)
     except ValueError:
         raise damaged(where, field, "it cannot be read as JSON") from None
     return value
