@@ -101,4 +101,4 @@ class quickly:
         self._before = time.process_time()
 
     def __exit__(self, *_: object) -> None:
-        assert time.process_time() - self._before < 1
+        assert time.process_time() - self._before < 5  # walked again at each sharing, they take hours
