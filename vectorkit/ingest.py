@@ -1,4 +1,4 @@
-"""`Ingesting`: the part of a collection that takes in whole data sets; it embeds a batch while it writes another."""
+"""One ingest: it embeds a batch while it writes another."""
 
 import hashlib
 import json
@@ -9,19 +9,18 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final, Literal, TypeAlias, TypeVar
 
-from vectorkit._narrow import is_dict, is_iterable, is_list, is_mapping
+from vectorkit._narrow import is_dict, is_list
 from vectorkit.backend.requests import Read
 from vectorkit.errors import DuplicateIdError, InvalidArgumentError
-from vectorkit.inspection import InspectionMethods
 from vectorkit.intake import Intake
-from vectorkit.progress import Ingested, Progress, length_of, reporting
+from vectorkit.progress import Ingested
 from vectorkit.protocol import VectorBackend
-from vectorkit.pruning import Pruning, as_pruning
+from vectorkit.pruning import Pruning
 from vectorkit.searching import as_count
 from vectorkit.types import Batch, CollectionInfo, Record
-from vectorkit.validation import check_choice, short
+from vectorkit.validation import short
 
-__all__ = ["BATCH", "Ids", "Ingesting", "Run", "as_batch_size", "content_id"]
+__all__ = ["BATCH", "IDS", "Ids", "Run", "as_batch_size", "content_id"]
 
 Ids: TypeAlias = Literal["given", "content"]
 """Where the ids of an ingest come from."""
@@ -29,71 +28,9 @@ Ids: TypeAlias = Literal["given", "content"]
 BATCH: Final = 500
 """Records of a batch: some seconds of a model's work on a CPU, and far beyond what writing in batches gains from."""
 
-_IDS: Final[tuple[Ids, ...]] = ("given", "content")
+IDS: Final[tuple[Ids, ...]] = ("given", "content")
 
 T = TypeVar("T")
-
-
-class Ingesting(InspectionMethods):
-    """Taking in whole data sets."""
-
-    def ingest(
-        self,
-        source: Iterable[Record] | Iterable[str],
-        *,
-        ids: Ids = "given",
-        batch_size: int = BATCH,
-        prune: bool | Iterable[str] = False,
-        progress: Progress = None,
-    ) -> Ingested:
-        """Embed and write all that a source holds, however long, and pass over what is stored already.
-
-        A record is passed over, and not embedded, if one with the same document and the same metadata is stored under
-        its id; one that brings its own vector is always written. Others are upserted in batches, each committed as
-        a whole: on Postgres, as one transaction (with a connection of the caller's, as part of the caller's). While one
-        batch is written in a thread, the next is read and embedded in the caller's; when the call ends, in
-        whatever way, the thread has ended too. Memory holds three batches, and with `ids="given"` the ids.
-
-        After an error, Ctrl-C or a crash, what was written stays, and the same call on the same source goes on where
-        it stopped. Records that are gone from the source stay stored, unless they are pruned.
-
-        Args:
-            source: Records, or with `ids="content"` also documents alone. Any iterable; read once, in this thread.
-            ids: `"given"`: those of the records; one that was made without an id has a random one, which no later call
-                knows. `"content"`: ids made of document and metadata, whatever id a record
-                has, so that the same content is one record, stored once, on every machine. (Documents that are equal
-                but for their metadata, such as their place in a book, are two. One that is changed is a new record; the
-                old one stays.) Such an id is the first 32 hexadecimal digits of the SHA-256 of the JSON text
-                `["document",{"key":value}]` in UTF-8, keys sorted, without spaces and escapes but for what JSON
-                demands.
-            batch_size: Records that are embedded and written at once, >= 1.
-            prune: Whether to delete, once all is written, the stored records that have the metadata `source` (a file,
-                as `read_passages` notes it) of a record that was read, and whose id was not read: what is gone from
-                these sources. Or the names of such sources, also of those that hold no record any more. No other record
-                is touched. Pause other writers of these sources meanwhile. Memory then holds the ids.
-            progress: True shows a bar, if standard error is a terminal. A function is called for each batch read
-                and each one written, in this thread, with the counts so far; what it raises ends the ingest.
-
-        Returns:
-            The counts: read, unchanged, embedded, written, pruned, and seconds.
-
-        Raises:
-            InvalidArgumentError: Or a subclass: an argument or a record is not allowed. Batches before stay written, as
-                with all the following errors, and whatever the source itself raises, which passes through.
-            DuplicateIdError: With `ids="given"`, the source holds an id twice.
-            EmbeddingError: A document could not be embedded; the message says of which record, where that is known.
-            MissingDependencyError: `progress=True`, and rich is not installed.
-            PartialWriteError: On a backend without atomic writes, part of a batch was written.
-        """
-        if isinstance(source, str | bytes | Record) or is_mapping(source) or not is_iterable(source):
-            raise InvalidArgumentError(f"source is an iterable of Record or str, not {type(source).__name__}")
-        check_choice(ids, _IDS, "ids")
-        batch_size = as_batch_size(batch_size)
-        pruning = as_pruning(prune)
-        total = length_of(source)
-        with reporting(progress, total, f"ingesting into {self.name}") as report:
-            run = Run(self._backend, self._info, self._intake, ids, batch_size, report, total, pruning)
-            return run.take_in(source)
 
 
 def as_batch_size(value: object) -> int:
@@ -144,7 +81,7 @@ class Run:
         self._writing: tuple[Future[None], list[str]] | None = None
 
     def take_in(self, source: Iterable[object]) -> Ingested:
-        """Do it; see `Ingesting.ingest`."""
+        """Do it; see `Collection.ingest`."""
         try:
             with ThreadPoolExecutor(1, thread_name_prefix="vectorkit-ingest") as writer:
                 try:
@@ -249,7 +186,7 @@ class Run:
 
 
 def content_id(record: Record) -> str:
-    """Return the id that a record has by its content; the same in every version, see `Ingesting.ingest`."""
+    """Return the id that a record has by its content; the same in every version, see `Collection.ingest`."""
     return hashlib.sha256(_json(record).encode()).hexdigest()[:32]
 
 

@@ -1,21 +1,19 @@
-"""What a search does, and what it misses: `Collection.explain` and `Collection.recall`."""
+"""What a search misses: `Collection.recall`."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from vectorkit.backend.requests import Read, VectorSearch
 from vectorkit.errors import InvalidArgumentError
-from vectorkit.searching import Searching, Where, as_filter
-from vectorkit.types import Explanation, FloatArray, Hit, Metric, Record, Storage, Vector
-from vectorkit.validation import check_between, check_flag
+from vectorkit.filters import Filter
+from vectorkit.protocol import VectorBackend
+from vectorkit.types import CollectionInfo, FloatArray, Hit, Metric, Record
 
-__all__ = ["InspectionMethods", "Recall", "found_share"]
-
-_MANY: Final = 2**31 - 1
+__all__ = ["Recall", "found_share", "measure_recall"]
 
 _SLICES: Final = 20
 """Records are sampled in so many slices of neighbouring ids: reading one record at a random place costs as much."""
@@ -43,107 +41,32 @@ class Recall:
         return f"recall@{self.k} {self.mean:.4f} over {self.queries} queries, {self.lowest:.2f} at the lowest"
 
 
-class InspectionMethods(Searching):
-    """Looking at how a collection is stored and searched."""
+def measure_recall(
+    backend: VectorBackend, info: CollectionInfo, k: int, sample: int, tree: Filter | None, effort: int | None
+) -> Recall:
+    """See `Collection.recall`; the arguments are checked."""
 
-    def storage(self) -> Storage:
-        """Return how many bytes the collection takes, and how far its vector index is.
+    def get(limit: int, offset: int) -> list[Record]:
+        return backend.get(info, Read(None, tree, limit, offset, include_embeddings=True))
 
-        Raises:
-            UnsupportedError: The backend does not say.
-        """
-        return self._backend.measure_storage(self._info)
-
-    def explain(
-        self,
-        query: str | Vector,
-        k: int = 10,
-        *,
-        where: Where | None = None,
-        where_document: Mapping[str, Any] | None = None,
-        exact: bool | None = None,
-        ef_search: int | None = None,
-        probes: int | None = None,
-    ) -> Explanation:
-        """Search, and say how: which SQL ran under which settings, whether the index was used and why, how long.
-
-        Args:
-            query: These arguments are those of `search`.
-            k: See `search`; >= 1.
-            where: See `search`.
-            where_document: See `search`.
-            exact: See `search`.
-            ef_search: See `search`.
-            probes: See `search`.
-
-        Returns:
-            An object to print.
-
-        Raises:
-            UnsupportedError: The backend cannot explain its searches, or has no such setting.
-            InvalidArgumentError: Or a subclass, as for `search`.
-        """
-        k = check_between(k, 1, _MANY, "k")
-        tree = as_filter(where, where_document)
-        if exact is not None:
-            check_flag(exact, "exact")
-        effort = self._effort(exact, ef_search, probes)
-        vector = self._intake.query(query)
-        return self._backend.explain(self._info, VectorSearch(vector[None], k, tree, exact, effort=effort))
-
-    def recall(
-        self,
-        k: int = 10,
-        sample: int = 100,
-        *,
-        where: Where | None = None,
-        where_document: Mapping[str, Any] | None = None,
-        ef_search: int | None = None,
-        probes: int | None = None,
-    ) -> Recall:
-        """Measure what the default search misses, on the data of the collection.
-
-        The queries lie near a sample of the records that match: each as far from its record as that is from its k-th
-        neighbour, in a random direction, since a stored vector itself is found by almost any index. What `search` finds
-        is compared with an exact search by distance, so that ties count as hits. Sample and directions are the same
-        each time.
-
-        Args:
-            k: How many hits to ask for, >= 1.
-            sample: How many queries, >= 1; each takes two exact searches of everything that matches.
-            where: Filter on metadata, of the sample and of the searches.
-            where_document: Filter on documents.
-            ef_search: See `search`: measure before you set it.
-            probes: See `search`.
-
-        Raises:
-            InvalidArgumentError: Or a subclass, as for `search`; or no record matches.
-            UnsupportedError: There is no such setting.
-        """
-        k = check_between(k, 1, _MANY, "k")
-        sample = check_between(sample, 1, _MANY, "sample")
-        tree = as_filter(where, where_document)
-        effort = self._effort(None, ef_search, probes)
-
-        def get(limit: int, offset: int) -> list[Record]:
-            return self._backend.get(self._info, Read(None, tree, limit, offset, include_embeddings=True))
-
-        records = _sampled(get, self._backend.count(self._info, tree), sample)
-        if not records:
-            raise InvalidArgumentError("no record matches, so there is nothing to measure recall with")
-        noise = np.random.default_rng(0)
-        shares: list[float] = []
-        for record in records:
-            place = np.asarray(record.embedding, dtype=np.float32)
-            (near,) = self._backend.search(self._info, VectorSearch(place[None], k + 1, tree, True, True))
-            query = _beside(place, near.hits[-1].embedding, self._info.metric, noise)
-            (expected,) = self._backend.search(self._info, VectorSearch(query[None], k, tree, True))
-            (found,) = self._backend.search(self._info, VectorSearch(query[None], k, tree, effort=effort))
-            shares.append(found_share(found.hits, expected.hits, self._info.metric, query))
-        return Recall(float(np.mean(shares)), min(shares), k, len(shares), tuple(shares))
+    records = _sampled(get, backend.count(info, tree), sample)
+    if not records:
+        raise InvalidArgumentError("no record matches, so there is nothing to measure recall with")
+    noise = np.random.default_rng(0)
+    shares: list[float] = []
+    for record in records:
+        place = np.asarray(record.embedding, dtype=np.float32)
+        (near,) = backend.search(info, VectorSearch(place[None], k + 1, tree, True, True))
+        query = _neighbour(place, near.hits[-1].embedding, info.metric, noise)
+        (expected,) = backend.search(info, VectorSearch(query[None], k, tree, True))
+        (found,) = backend.search(info, VectorSearch(query[None], k, tree, effort=effort))
+        shares.append(found_share(found.hits, expected.hits, info.metric, query))
+    return Recall(float(np.mean(shares)), min(shares), k, len(shares), tuple(shares))
 
 
-def _beside(place: FloatArray, neighbour: FloatArray | None, metric: Metric, noise: np.random.Generator) -> FloatArray:
+def _neighbour(
+    place: FloatArray, neighbour: FloatArray | None, metric: Metric, noise: np.random.Generator
+) -> FloatArray:
     """A vector as far from a place as a neighbour is, in a random direction; on unit vectors where angles count."""
     assert neighbour is not None
     centre, other = place.astype(np.float64), neighbour.astype(np.float64)

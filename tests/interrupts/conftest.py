@@ -16,6 +16,7 @@ import vectorkit
 import vectorkit_chroma
 import vectorkit_pgvector
 from vectorkit import Collection, MemoryBackend, Record, VectorStore
+from vectorkit.backend.requests import Scan
 from vectorkit.embedders import HashEmbedder
 
 State: TypeAlias = dict[str, tuple[object, ...]]
@@ -163,7 +164,9 @@ def everything(store: VectorStore) -> dict[str, State]:
     """What every collection of a store holds, by name, apart from what calls keep beside them until they are done."""
     return {
         info.name: {
-            record.id: row(record) for page in store.backend.scan(info, include_embeddings=True) for record in page
+            record.id: row(record)
+            for page in store.backend.scan(info, Scan(include_embeddings=True))
+            for record in page
         }
         for info in store.backend.list_collections()
         if not info.name.startswith(("reembed-", "copying-"))

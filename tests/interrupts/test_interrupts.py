@@ -15,6 +15,7 @@ from psycopg import sql
 from psycopg_pool import ConnectionPool
 
 from vectorkit import MemoryBackend, MirrorBackend, VectorStore
+from vectorkit.backend.requests import Scan
 from vectorkit_pgvector import PgVectorBackend
 
 Run = Callable[..., None]
@@ -31,8 +32,8 @@ def test_a_mirror_is_right_after_an_interrupt(interrupt: Run, tmp_path: Path) ->
         mirror.flush(10)
         assert mirror.report().last_error is None
         assert all(
-            [record.id for page in mirror.secondary.scan(info) for record in page]
-            == [record.id for page in mirror.primary.scan(other) for record in page]
+            [record.id for page in mirror.secondary.scan(info, Scan()) for record in page]
+            == [record.id for page in mirror.primary.scan(other, Scan()) for record in page]
             for info, other in zip(mirror.secondary.list_collections(), mirror.primary.list_collections(), strict=True)
         )
 

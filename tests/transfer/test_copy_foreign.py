@@ -19,6 +19,7 @@ from llama_index.vector_stores.chroma import (  # pyright: ignore[reportMissingT
 )
 
 import vectorkit as vk
+from vectorkit.backend.requests import Read
 from vectorkit.embedders import HashEmbedder
 from vectorkit.transfer.opening import open_source
 from vectorkit_chroma import ChromaBackend
@@ -252,7 +253,7 @@ def test_uris_are_kept_in_the_metadata(client: Any, source: vk.VectorStore, tmp_
         vk.copy(source, target)
     report = vk.copy(source, target, skip_bad=aside)
     assert any("kept in the metadata, under the key 'uri'" in remark for remark in report.collections[0].remarks)
-    assert [(each.id, each.metadata) for each in target.get(target.open_collection("images"))] == [
+    assert [(each.id, each.metadata) for each in target.get(target.open_collection("images"), Read())] == [
         ("0", {}),
         ("1", {"kind": "cat", "uri": "s3://b/cat.png"}),
         ("2", {"uri": "s3://b/dog.png"}),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import vectorkit as vk
+from vectorkit.backend.requests import Read
 from vectorkit.transfer.files.parquet import arrow
 from vectorkit.transfer.lint.values import record_problems
 
@@ -36,7 +37,7 @@ def write(request: pytest.FixtureRequest, tmp_path: Path) -> Write:
 def copied(url: str, **options: Any) -> list[vk.Record]:
     store = vk.MemoryBackend()
     vk.copy(url, store, **options)
-    return store.get(store.open_collection("theirs"), include_embeddings=True)
+    return store.get(store.open_collection("theirs"), Read(include_embeddings=True))
 
 
 def refused(url: str) -> str:
@@ -200,7 +201,7 @@ def test_a_bad_line_is_named_or_put_aside(tmp_path: Path, why: str, first: bool)
         assert not report.complete
         (each,) = report.collections
         assert (each.count, each.skipped) == (2, 1)
-    assert [each.id for each in store.get(store.open_collection("theirs"))] == ["good", "last"]
+    assert [each.id for each in store.get(store.open_collection("theirs"), Read())] == ["good", "last"]
     (line,) = map(json.loads, aside.read_text().splitlines())
     assert line["error"]
     if why in MALFORMED:
