@@ -18,7 +18,7 @@ from vectorkit_pgvector.adopted.description import Adopted, AdoptedColumn
 from vectorkit_pgvector.adopted.types import ELEMENTS, ID_TYPES, KINDS, METADATA_TYPES
 from vectorkit_pgvector.connections.sessions import Session
 from vectorkit_pgvector.sql.codec import text_array
-from vectorkit_pgvector.sql.columns import quote
+from vectorkit_pgvector.sql.quoting import quote
 from vectorkit_pgvector.sql.tables import Statement
 
 __all__ = ["check_adopted", "read_adopted", "read_kept", "read_table"]

@@ -28,7 +28,8 @@ def measure(session: Session, table: Table, tables: TextTables) -> Storage:
     index = _bytes(session, indexes)
     whole = _bytes(session, [part.name for part in partitioning.parts(session, table)])
     text = _bytes(session, [tables.documents, tables.postings, tables.dead])
-    left_out, examples = 0, ()
+    left_out = 0
+    examples: tuple[str, ...] = ()
     if table.adopted is not None:
         given = table.name, table.facts, table.adopted, table.spec.metric
         if left_out := count_unsound(session, *given):

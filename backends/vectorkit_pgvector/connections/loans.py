@@ -77,7 +77,8 @@ class PoolLoan:
 
     def _take(self) -> Connection:
         try:
-            return self._pool.getconn()
+            connection: Connection = self._pool.getconn()
+            return connection
         except (PoolTimeout, PoolClosed, TooManyRequests):  # then there is none that could be lost
             self._settled = True
             raise

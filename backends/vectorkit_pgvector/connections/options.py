@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import unquote
 
 from psycopg.pq import Conninfo
@@ -38,7 +38,8 @@ class Options:
     partitions: int = 1
 
 
-class _Option(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Option:
     parse: Callable[[str], object]  # of what stands in a URL; raises ValueError
     check: Callable[[Any], object]
     expected: str

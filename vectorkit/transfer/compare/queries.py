@@ -64,8 +64,9 @@ def _query(line: str) -> Query:
         row = parse_json(line)
     except ValueError as error:
         raise InvalidArgumentError(f"no JSON: {error}") from error
+    assert is_dict(row)  # JSON that begins with a brace is an object
     keys = {"query", "vector", "where"}
-    if not is_dict(row) or not row.keys() <= keys or not row.keys() & {"query", "vector"}:
+    if not row.keys() <= keys or not row.keys() & {"query", "vector"}:
         raise InvalidArgumentError(
             f'expected an object with "query" or "vector", and maybe "where", not one with {short(list(row))}'
         )

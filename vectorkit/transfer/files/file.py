@@ -70,6 +70,7 @@ class FileSource:
     """
 
     def __init__(self, url: str) -> None:
+        self._metric: Metric | None
         self.path, self._metric, self._fields = _parsed(url)
         self._label = f"{SCHEME}{self.path}"
         self._file = self._layout()
