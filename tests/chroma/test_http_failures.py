@@ -15,6 +15,7 @@ import pytest
 import vectorkit as vk
 from vectorkit.embedders import HashEmbedder
 from vectorkit_chroma import ChromaBackend
+from vectorkit_chroma.connections.lock import FolderLock
 
 Gateway = Any
 
@@ -151,7 +152,8 @@ def test_a_cut_at_any_request_of_a_long_call_can_be_finished(
         if call == "reembed":
             return place.docs.reembed(HashEmbedder(16))
         if call == "create_text_index":
-            return place.docs.create_text_index()
+            place.docs.create_text_index()
+            return None
         return vk.copy(source, place.store, collections=[target])
 
     with vk.connect(f"chroma+{chroma_http_url}") as direct:
@@ -207,7 +209,7 @@ def test_a_server_that_goes_quiet_half_way_is_given_up(gateway: Gateway, call: s
         docs = store.create_collection(f"quiet-{uuid4().hex[:8]}", dimension=8)
         docs.add(records=OLD)
         calls: dict[str, Callable[[], object]] = {
-            "search": lambda: docs.search(OLD[0].embedding, k=3),
+            "search": lambda: docs.search(np.eye(8, dtype=np.float32)[0], k=3),
             "get": docs.get,
             "upsert": lambda: docs.upsert(records=OLD),
         }
@@ -265,7 +267,7 @@ def test_bodies_that_a_gateway_refuses_are_halved(gateway: Gateway) -> None:
         records = docs.get(ids=ids, include_embeddings=True)
         assert [(record.id, record.document) for record in records] == [(id, f"new {id}") for id in ids]
         assert [record.metadata for record in records[:250]] == [{"n": n} for n in range(250)]
-        assert np.allclose([record.embedding for record in records], vectors, atol=1e-6)
+        assert np.allclose([np.asarray(record.embedding) for record in records], vectors, atol=1e-6)
         found = docs.search_many(vectors, k=1)
         assert [hits[0].id for hits in found] == ids
         assert docs.delete(ids=ids[:400]) == 400
@@ -312,8 +314,6 @@ def test_a_store_out_of_scope_gives_up_what_it_holds(
     gc.collect()
     assert [reference() for pair in kept for reference in pair] == [None] * 6
     if kind == "disk":
-        from vectorkit_chroma.connections.opening import _folders
-
-        assert folder.resolve() not in _folders
+        FolderLock(folder, "the folder").release()  # raises while the lock is held
     if kind == "http":
         vk.connect(url).drop_collection("forgotten")

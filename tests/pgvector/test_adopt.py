@@ -868,7 +868,7 @@ def test_a_row_that_cannot_be_a_record_takes_no_part(
     application: Connection, backend: PgVectorBackend, schema: str, metadata: str
 ) -> None:
     """2.8 In no call, however it searches; it is counted and named, and is a record once it is repaired."""
-    application.execute(f"CREATE TABLE items (id text PRIMARY KEY, body text, meta {metadata}, vec vector(2))")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    application.execute(f"CREATE TABLE items (id text PRIMARY KEY, body text, meta {metadata}, vec vector(2))".encode())
     docs = adopt(backend, schema, document="body", metadata="meta", metric="cosine")
     application.execute(
         "INSERT INTO items VALUES ('a', 'x', '{}', '[1,0]'), ('b', 'zero', '{}', '[0,0]'), "
@@ -921,7 +921,7 @@ def test_a_column_of_floats_takes_no_int(
     application: Connection, backend: PgVectorBackend, schema: str, type: str
 ) -> None:
     """2.5 It would come back as a float."""
-    application.execute(f"CREATE TABLE items (id text PRIMARY KEY, price {type}, vec vector(2))")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    application.execute(f"CREATE TABLE items (id text PRIMARY KEY, price {type}, vec vector(2))".encode())
     docs = adopt(backend, schema, columns=["price"])
     kept, changed = ([1.5], [1.0]) if type.endswith("[]") else (1.0, 1)
     docs.add(ids=["a"], embeddings=[[1, 0]], metadatas=[{"price": kept}])

@@ -9,7 +9,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from typing import Any, Final, Literal, NamedTuple, cast
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast
 
 import psycopg
 import pytest
@@ -20,6 +21,7 @@ from vectorkit.embedders import HashEmbedder
 from vectorkit_pgvector import PgVectorBackend
 
 Moment = Literal["before", "after"]
+MOMENTS: Final[tuple[Moment, ...]] = ("before", "after")
 
 MANY: Final = 2001
 """Records from which on the end of a write builds the index."""
@@ -79,7 +81,7 @@ class Proxy:
             server.connect(self._server)
             threading.Thread(target=_Link(self, client, server).run, daemon=True).start()
 
-    def _due(self) -> Moment | None:
+    def due(self) -> Moment | None:
         """Count a message, and say whether the connection ends at it."""
         with self._lock:
             self.seen += 1
@@ -118,7 +120,7 @@ class _Link:
                 held += kind + _message(stream)
                 if kind not in b"QSdcfpX":
                     continue
-                moment = self._proxy._due() if kind in b"QSdcf" else None
+                moment = self._proxy.due() if kind in b"QSdcf" else None
                 if moment == "before":
                     break
                 if moment == "after":
@@ -161,7 +163,8 @@ def _message(stream: Any) -> bytes:
 # --- the calls --------------------------------------------------------------------------------------------------
 
 
-class Case(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Case:
     """A call that writes.
 
     Attributes:
@@ -176,7 +179,7 @@ class Case(NamedTuple):
     call: Callable[[vk.VectorStore], object]
     look: Callable[[vk.VectorStore], object]
     atomic: bool = True
-    repeated: type[vk.VectorKitError] | None = None
+    repeated: tuple[type[vk.VectorKitError], ...] = ()
 
 
 EMBEDDER: Final = HashEmbedder(dimension=8)
@@ -244,7 +247,7 @@ def adopt(store: vk.VectorStore) -> None:
 
 
 CASES: Final[dict[str, Case]] = {
-    "add": Case(without, lambda s: s.get_collection("docs").add(records=NEW), records, repeated=vk.DuplicateIdError),
+    "add": Case(without, lambda s: s.get_collection("docs").add(records=NEW), records, repeated=(vk.DuplicateIdError,)),
     "upsert": Case(with_old, lambda s: s.get_collection("docs").upsert(records=NEW), records),
     "update": Case(
         with_old,
@@ -259,14 +262,14 @@ CASES: Final[dict[str, Case]] = {
         only_kept,
         lambda s: s.create_collection("aaa", dimension=2, text_index=True),
         everything,
-        repeated=vk.CollectionExistsError,
+        repeated=(vk.CollectionExistsError,),
     ),
     "drop_collection": Case(
-        small("aaa", "bbb"), lambda s: s.drop_collection("bbb"), everything, repeated=vk.CollectionNotFoundError
+        small("aaa", "bbb"), lambda s: s.drop_collection("bbb"), everything, repeated=(vk.CollectionNotFoundError,)
     ),
     "create_text_index": Case(small("aaa"), lambda s: s.get_collection("aaa").create_text_index(), everything),
     "create_index": Case(small("aaa"), lambda s: s.get_collection("aaa").create_index(QUICK), everything, atomic=False),
-    "adopt": Case(only_kept, adopt, everything, repeated=vk.CollectionExistsError),
+    "adopt": Case(only_kept, adopt, everything, repeated=(vk.CollectionExistsError,)),
     "reembed": Case(small("aaa"), lambda s: s.get_collection("aaa").reembed(OTHER_EMBEDDER), everything, atomic=False),
     "copy": Case(
         only_kept, lambda s: vk.copy(s, s, collections=["source"], names={"source": "aaa"}), everything, atomic=False
@@ -356,7 +359,7 @@ def test_what_a_cut_leaves_is_what_was_acknowledged(
         ready()
         case.call(store)
         stored = case.look(direct)
-        for first, moment in enumerate(("before", "after"), start=1):
+        for first, moment in enumerate(MOMENTS, start=1):
             cuts = acknowledged = 0
             while True:
                 nothing = ready()
@@ -375,7 +378,7 @@ def test_what_a_cut_leaves_is_what_was_acknowledged(
                 assert not proxy.pending
                 left = case.look(direct)
                 assert left in allowed or (not case.atomic and allowed != [stored]), (moment, cuts, allowed)
-                with suppress(case.repeated or ()):
+                with suppress(*case.repeated):
                     case.call(store)
                 assert case.look(direct) == stored, (moment, cuts)
             print(f"{name} {moment}: {cuts} cuts, {acknowledged} acknowledged")

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -185,7 +185,8 @@ def test_a_second_build_at_the_same_time_is_refused(database: str, mine: Connect
         first = thread.submit(large.create_index, QUICK)
         try:
             until(mine, 1)
-            for call in (lambda: large.create_index(QUICK), large.drop_index):
+            refused: list[Callable[[], None]] = [lambda: large.create_index(QUICK), large.drop_index]
+            for call in refused:
                 with pytest.raises(vk.BackendError, match="another call is building or dropping an index of 'large'"):
                     call()
         finally:
