@@ -29,7 +29,7 @@ from vectorkit.types import (
 )
 from vectorkit_chroma._errors import mapped
 from vectorkit_chroma.collections import foreign
-from vectorkit_chroma.collections.catalog import configuration, info_of, listed, metadata_of
+from vectorkit_chroma.collections.catalog import configuration, info_of, listed, metadata_of, set_sync_threshold
 from vectorkit_chroma.collections.replacing import finish_all, put_in_place
 from vectorkit_chroma.connections.client import Connection, RawCollection
 from vectorkit_chroma.connections.opening import connect, use_client
@@ -123,7 +123,7 @@ class ChromaBackend(VectorBackend):
             finish_all(connection.client)
             raw = connection.client.create_collection(
                 spec.name,
-                configuration=configuration(spec),
+                configuration=configuration(spec, connection.sync_threshold),
                 metadata=metadata_of(spec),
                 embedding_function=None,
             )
@@ -302,7 +302,12 @@ class ChromaBackend(VectorBackend):
         """The table of a collection, the same for all who use the connection: its write lock must be one."""
         info = info_of(raw)
         with self._connection.lock:
-            table: Table = self._connection.shared.setdefault(info.generation, Table(self._connection, raw, info))
+            table: Table | None = self._connection.shared.get(info.generation)
+            if table is None:
+                if self._connection.exclusive:
+                    with mapped("opening", f"collection {info.name!r} of {self._connection.place}"):
+                        set_sync_threshold(raw, self._connection.sync_threshold)
+                table = self._connection.shared[info.generation] = Table(self._connection, raw, info)
             table.info = info  # another process may have added a text index
             return table
 
