@@ -14,6 +14,7 @@ from vectorkit._collected import when_collected
 from vectorkit.backend.requests import HybridSearch, Read, Scan, TextSearch, VectorSearch
 from vectorkit.errors import BackendError, CollectionExistsError, InvalidArgumentError
 from vectorkit.filters import Filter
+from vectorkit.maintenance import StoreCondition
 from vectorkit.protocol import VectorBackend
 from vectorkit.types import (
     Batch,
@@ -32,7 +33,8 @@ from vectorkit_chroma.collections import foreign
 from vectorkit_chroma.collections.catalog import configuration, info_of, listed, metadata_of, set_sync_threshold
 from vectorkit_chroma.collections.replacing import finish_all, put_in_place
 from vectorkit_chroma.connections.client import Connection, RawCollection
-from vectorkit_chroma.connections.opening import connect, use_client
+from vectorkit_chroma.connections.opening import connect, folder_of, use_client
+from vectorkit_chroma.graphs import repairing
 from vectorkit_chroma.records import writing
 from vectorkit_chroma.records.reading import matching, record, records
 from vectorkit_chroma.records.table import Table, gone
@@ -91,6 +93,18 @@ class ChromaBackend(VectorBackend):
     def from_url(cls, url: str) -> "ChromaBackend":
         """Open what a URL names, with Chroma's default tenant and database; errors as for the class."""
         return cls(url)
+
+    @classmethod
+    def examine(cls, url: str) -> StoreCondition | None:
+        """See `RepairableStore.examine`: for folders."""
+        path = folder_of(url)
+        return None if path is None else repairing.examine(path, url)
+
+    @classmethod
+    def repair(cls, url: str) -> StoreCondition | None:
+        """See `RepairableStore.repair`: for folders."""
+        path = folder_of(url)
+        return None if path is None else repairing.repair(path, url)
 
     def __repr__(self) -> str:
         return f"ChromaBackend({self._connection.place!r})"

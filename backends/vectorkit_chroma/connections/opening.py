@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Final, cast
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
@@ -21,8 +22,9 @@ from vectorkit_chroma._errors import mapped
 from vectorkit_chroma.connections.client import Client, Connection, Server
 from vectorkit_chroma.connections.folders import open_folder
 from vectorkit_chroma.connections.systems import NEVER, RUST, SYNC_THRESHOLD, keeps_graphs_loaded, server_of, started
+from vectorkit_chroma.graphs.database import FILE
 
-__all__ = ["connect", "use_client"]
+__all__ = ["connect", "folder_of", "use_client"]
 
 _PORT: Final = 8000
 """Where `chroma run` listens."""
@@ -65,6 +67,13 @@ def connect(
     if (tenant, database) != (DEFAULT_TENANT, DEFAULT_DATABASE):
         raise InvalidArgumentError("a store in memory is new and your own: it has no other tenants and databases")
     return _open_memory()
+
+
+def folder_of(url: str) -> Path | None:
+    """The folder that a URL names; None if it names something else, or nothing is there."""
+    scheme, _, rest = url.partition(":")
+    path = Path(rest)
+    return path.resolve() if scheme == "chroma" and rest and (path / FILE).exists() else None
 
 
 def _connect_http(

@@ -172,6 +172,8 @@ def keep_log(database: sqlite3.Connection) -> None:
 def segments(database: sqlite3.Connection) -> list[Segments]:
     """All collections, in ascending order of name."""
     columns = {name for _, name, *_ in database.execute("PRAGMA table_info(collections)")}
+    if not columns:
+        return []
     schema = "c.schema_str" if "schema_str" in columns else "NULL"
     configuration = "c.config_json_str" if "config_json_str" in columns else "NULL"
     rows = database.execute(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vectorkit.types import FloatArray
 
-__all__ = ["Graph", "Stats", "TornError", "UnknownFormatError", "flush", "read", "stats", "stored_bytes"]
+__all__ = ["Graph", "Stats", "TornError", "UnknownFormatError", "flush", "read", "salvaged", "stats", "stored_bytes"]
 
 Stats: TypeAlias = list[list[int]]
 """Size, time of the last change and inode of each file."""
@@ -112,6 +112,37 @@ def read(folder: Path) -> Graph | None:
         return _graph(folder, ids, total)
     except (OSError, ValueError, struct.error) as error:
         raise TornError(f"{type(error).__name__}: {error}") from error
+
+
+def salvaged(folder: Path) -> Graph | None:
+    """What can be read of the vectors in a torn graph; None if that is nothing.
+
+    A save writes again what is in place already, but for the records that changed since the last one; and the rows of
+    these are in the log still. So the vectors of records that the log lacks are as they were, wherever a save was cut.
+    """
+    try:
+        ids, _ = _id_map(folder / _ID_MAP)
+        raw = (folder / "header.bin").read_bytes()
+        _, _, _, _, size, label_at, data_at, *_ = _HEADER.unpack(raw)
+        dimension = (label_at - data_at) // 4
+        if dimension < 1 or label_at + 8 != size or data_at < 4:
+            return None
+        data = np.fromfile(folder / "data_level0.bin", dtype=np.uint8)
+        data = data[: len(data) // size * size].reshape(-1, size)
+        lengths = np.fromfile(folder / "length.bin", dtype="<f4")
+        count = min(len(data), len(lengths))
+        labels: list[int] = _column(data[:count], label_at, 8, "<u8").ravel().tolist()
+    except (TornError, UnknownFormatError, OSError, ValueError, struct.error):
+        return None
+    rows = {label: row for row, label in enumerate(labels) if label in ids}
+    return Graph(
+        dimension=dimension,
+        elements=count,
+        ids={label: ids[label] for label in rows},
+        rows=rows,
+        vectors=data[:count, data_at:label_at].view("<f4"),
+        lengths=lengths[:count],
+    )
 
 
 class _PlainUnpickler(pickle.Unpickler):

@@ -21,7 +21,7 @@ from vectorkit_chroma.graphs.database import (
 from vectorkit_chroma.graphs.files import Stats, TornError, UnknownFormatError, flush, read, stats
 from vectorkit_chroma.graphs.ledger import Ledger, boot_id, flush_names
 
-__all__ = ["GraphFolder", "Prepared"]
+__all__ = ["GraphFolder", "Prepared", "discard"]
 
 _LOG: Final = logging.getLogger("vectorkit")
 _SPARE: Final = 20_000
@@ -134,7 +134,7 @@ class GraphFolder:
             if graph is not None:
                 if complete:
                     with transaction(database):
-                        log.complete(database, each, graph)
+                        log.complete(database, each, graph, min(each.saved or 0, each.written or 0))
                 # What a process that was killed wrote is there in the order in which it wrote it; else it may not be.
                 elif not _killed(before) and (reason := log.differs(database, each, graph)):
                     raise TornError(reason)

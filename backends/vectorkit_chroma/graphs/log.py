@@ -94,16 +94,15 @@ def trim(database: sqlite3.Connection, segments: Segments) -> int:
     ).rowcount
 
 
-def complete(database: sqlite3.Connection, segments: Segments, graph: Graph) -> int:
-    """Write into the log the vectors that it lacks, from a graph that is whole. Returns how many.
+def complete(database: sqlite3.Connection, segments: Segments, graph: Graph, upto: int) -> int:
+    """Write into the log the vectors that it lacks, from a graph. Returns how many.
 
-    The log lacks them if somebody had Chroma delete what was saved (`chroma vacuum`); the graph has them then.
+    The log lacks them if Chroma was not told to keep it, or somebody had it delete what was saved (`chroma vacuum`).
+    Free numbers up to `upto` are used, which is what Chroma has read: it reads these rows only if it makes the graph
+    anew. There are enough of them, as each record had a row once.
     """
     labels = {id: label for label, id in graph.ids.items()}
     lacking = [id for id in live_ids(database, segments).difference(last_vectors(database, segments)) if id in labels]
-    # Free numbers below what both halves have read: neither reads these rows, unless the graph is made anew. There are
-    # enough of them, as each record had a row once.
-    upto = min(segments.saved or 0, segments.written or 0)
     taken = {number for (number,) in database.execute("SELECT seq_id FROM embeddings_queue WHERE seq_id <= ?", (upto,))}
     free = (number for number in range(1, upto) if number not in taken)
     for part in _batched(lacking):
