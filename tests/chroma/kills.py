@@ -156,7 +156,7 @@ class Kills:
 
     def tear(self) -> None:
         for graph in self.folder.glob("*/link_lists.bin"):
-            os.truncate(graph, graph.stat().st_size - 2)
+            os.truncate(graph, max(0, graph.stat().st_size - 2))
 
     def check(self, plan: list[tuple[str, State]], acknowledged: int) -> None:
         """Have a process of its own open the folder and look."""
