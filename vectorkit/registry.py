@@ -4,6 +4,7 @@ An entry point's name is a URL scheme, its object a callable that takes the URL 
 First-party backends register in the same way as third-party ones.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from vectorkit.errors import InvalidArgumentError, MissingDependencyError
@@ -13,7 +14,7 @@ from vectorkit.urls import shown_scheme
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["GROUP", "open_backend", "schemes"]
+__all__ = ["GROUP", "backend_class", "open_backend", "schemes"]
 
 GROUP: Final = "vectorkit.backends"
 
@@ -34,6 +35,21 @@ def open_backend(url: str) -> VectorBackend:
         MissingDependencyError: The backend's client library is not installed; the message holds the pip line.
         BackendError: The store cannot be opened.
     """
+    backend: VectorBackend = _factory(url)(url)
+    return backend
+
+
+def backend_class(url: str) -> object:
+    """Return the class whose class method opens the backend that a URL names; None if a function does.
+
+    Raises:
+        InvalidArgumentError: As for `open_backend`.
+        MissingDependencyError: As for `open_backend`.
+    """
+    return getattr(_factory(url), "__self__", None)
+
+
+def _factory(url: str) -> Callable[[str], VectorBackend]:
     if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(f"a URL is a str, not {type(url).__name__}")
     scheme, colon, _ = url.partition(":")
@@ -45,13 +61,12 @@ def open_backend(url: str) -> VectorBackend:
             f"no backend for {shown}; known URLs begin with {', '.join(name + ':' for name in sorted(known))}"
         )
     try:
-        factory = known[scheme].load()
+        factory: Callable[[str], VectorBackend] = known[scheme].load()
     except ImportError as error:
         if isinstance(error, MissingDependencyError):
             raise
         raise MissingDependencyError(f"the backend for {scheme}: cannot be imported: {error}") from error
-    backend: VectorBackend = factory(url)
-    return backend
+    return factory
 
 
 def _known() -> "dict[str, EntryPoint]":

@@ -14,6 +14,7 @@ from vectorkit._collected import when_collected
 from vectorkit.backend.requests import HybridSearch, Read, Scan, TextSearch, VectorSearch
 from vectorkit.errors import BackendError, CollectionExistsError, InvalidArgumentError
 from vectorkit.filters import Filter
+from vectorkit.maintenance import StoreCondition
 from vectorkit.protocol import VectorBackend
 from vectorkit.types import (
     Batch,
@@ -29,10 +30,11 @@ from vectorkit.types import (
 )
 from vectorkit_chroma._errors import mapped
 from vectorkit_chroma.collections import foreign
-from vectorkit_chroma.collections.catalog import configuration, info_of, listed, metadata_of
+from vectorkit_chroma.collections.catalog import configuration, info_of, listed, metadata_of, set_sync_threshold
 from vectorkit_chroma.collections.replacing import finish_all, put_in_place
 from vectorkit_chroma.connections.client import Connection, RawCollection
-from vectorkit_chroma.connections.opening import connect, use_client
+from vectorkit_chroma.connections.opening import connect, folder_of, use_client
+from vectorkit_chroma.graphs import repairing
 from vectorkit_chroma.records import writing
 from vectorkit_chroma.records.reading import matching, record, records
 from vectorkit_chroma.records.table import Table, gone
@@ -92,6 +94,18 @@ class ChromaBackend(VectorBackend):
         """Open what a URL names, with Chroma's default tenant and database; errors as for the class."""
         return cls(url)
 
+    @classmethod
+    def examine(cls, url: str) -> StoreCondition | None:
+        """See `RepairableStore.examine`: for folders."""
+        path = folder_of(url)
+        return None if path is None else repairing.examine(path, url)
+
+    @classmethod
+    def repair(cls, url: str) -> StoreCondition | None:
+        """See `RepairableStore.repair`: for folders."""
+        path = folder_of(url)
+        return None if path is None else repairing.repair(path, url)
+
     def __repr__(self) -> str:
         return f"ChromaBackend({self._connection.place!r})"
 
@@ -123,7 +137,7 @@ class ChromaBackend(VectorBackend):
             finish_all(connection.client)
             raw = connection.client.create_collection(
                 spec.name,
-                configuration=configuration(spec),
+                configuration=configuration(spec, connection.sync_threshold),
                 metadata=metadata_of(spec),
                 embedding_function=None,
             )
@@ -302,7 +316,12 @@ class ChromaBackend(VectorBackend):
         """The table of a collection, the same for all who use the connection: its write lock must be one."""
         info = info_of(raw)
         with self._connection.lock:
-            table: Table = self._connection.shared.setdefault(info.generation, Table(self._connection, raw, info))
+            table: Table | None = self._connection.shared.get(info.generation)
+            if table is None:
+                if self._connection.exclusive:
+                    with mapped("opening", f"collection {info.name!r} of {self._connection.place}"):
+                        set_sync_threshold(raw, self._connection.sync_threshold)
+                table = self._connection.shared[info.generation] = Table(self._connection, raw, info)
             table.info = info  # another process may have added a text index
             return table
 

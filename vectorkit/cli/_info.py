@@ -9,7 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from vectorkit.cli._common import out
+from vectorkit.cli._condition import print_condition
 from vectorkit.cli._shown import AsJson, Url, check_there, excerpt, size_text
+from vectorkit.registry import schemes
 
 if TYPE_CHECKING:
     from vectorkit.protocol import VectorBackend
@@ -33,20 +35,26 @@ def info(url: Url, as_json: AsJson = False) -> None:
 
     vectorkit info postgresql://me@localhost/db --json
     """
+    from vectorkit.maintenance import examine
     from vectorkit.transfer.opening import open_source
 
     check_there(url)
+    condition = examine(url) if url.partition(":")[0] in schemes() else None  # before it is opened, which repairs
     with open_source(url) as source:
         backend = _backend(source)
         found: dict[str, Any] = {
             "url": source.label,
             "collections": [_described(each, backend) for each in source.contents()],
         }
+        found["condition"] = None if condition is None else {"whole": condition.whole, **asdict(condition)}
         found["backend"] = None if backend is None else backend.name  # has its versions once it was used
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
         _print(found)
+        if condition is not None:
+            out.print()
+            print_condition(condition)
 
 
 def _backend(source: "Source") -> "VectorBackend | None":

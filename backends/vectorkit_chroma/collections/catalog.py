@@ -12,7 +12,7 @@ from vectorkit.stored import damaged, read_spec
 from vectorkit.types import CollectionInfo, CollectionSpec
 from vectorkit_chroma.connections.client import Client, RawCollection
 
-__all__ = ["configuration", "every", "info_of", "is_ours", "listed", "metadata_of"]
+__all__ = ["configuration", "every", "info_of", "is_ours", "listed", "metadata_of", "set_sync_threshold"]
 
 _KEY: Final = "vectorkit"
 _SCHEMA: Final = 1
@@ -21,14 +21,15 @@ _SCHEMA: Final = 1
 _PAGE: Final = 500
 
 
-def configuration(spec: CollectionSpec) -> dict[str, Any]:
-    """Chroma's settings for a collection.
+def configuration(spec: CollectionSpec, sync_threshold: int) -> dict[str, Any]:
+    """Chroma's settings for a collection."""
+    return {"hnsw": {"space": spec.metric, "sync_threshold": sync_threshold, **_graph(spec)}}
 
-    The graph is never written to disk: it is made anew from Chroma's log when it is needed. A graph that is being
-    written when the process dies breaks its collection for good, and one that Chroma drops from its cache, which holds
-    a fifth of the process's file handles, would come back as of its last writing.
-    """
-    return {"hnsw": {"space": spec.metric, "sync_threshold": 10**9, **_graph(spec)}}
+
+def set_sync_threshold(raw: RawCollection, threshold: int) -> None:
+    """Have Chroma save the graph after that many writes. It heeds this when it next loads the graph."""
+    if (raw.configuration_json.get("hnsw") or {}).get("sync_threshold") != threshold:
+        raw.modify(configuration={"hnsw": {"sync_threshold": threshold}})
 
 
 def _graph(spec: CollectionSpec) -> dict[str, int]:

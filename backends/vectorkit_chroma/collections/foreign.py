@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from vectorkit.errors import CollectionNotFoundError
+from vectorkit.errors import BackendError, CollectionNotFoundError
 from vectorkit.types import ForeignCollection, Metric, Record
 from vectorkit_chroma._errors import mapped
 from vectorkit_chroma.collections.catalog import every, is_ours
@@ -78,7 +78,10 @@ def _described(raw: RawCollection) -> ForeignCollection:
     configuration: Mapping[str, Any] = raw.configuration_json
     index: Mapping[str, Any] = configuration.get("hnsw") or configuration.get("spann") or {}
     space: str = index.get("space", "l2")
-    vectors = raw.get(limit=1, include=["embeddings"])["embeddings"]
+    try:
+        vectors, count = raw.get(limit=1, include=["embeddings"])["embeddings"], raw.count()
+    except BackendError as error:  # of the gate's: its graph is torn, and is not loaded
+        return ForeignCollection(raw.name, _METRICS[space], None, 0, str(raw.id), (str(error),))
     remarks = ["it was not made by vectorkit, so no identity of an embedder is stored with it"]
     if function := configuration.get("embedding_function"):
         remarks.append(f"its texts were embedded by Chroma's embedding function {function.get('name')!r}")
@@ -91,7 +94,7 @@ def _described(raw: RawCollection) -> ForeignCollection:
         name=raw.name,
         metric=_METRICS[space],
         dimension=len(vectors[0]) if len(vectors) else None,
-        count=raw.count(),
+        count=count,
         identity=str(raw.id),
         remarks=tuple(remarks),
         has_uris=has_uris,

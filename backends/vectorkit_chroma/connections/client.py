@@ -18,7 +18,6 @@ from uuid import UUID
 import chromadb
 import httpx
 from chromadb.api import ServerAPI
-from chromadb.config import System
 from chromadb.errors import NotFoundError
 
 from vectorkit.errors import BackendError
@@ -81,6 +80,7 @@ class Connection:
         lock: Guards `shared`, and creating and dropping collections.
         shared: State per collection, by its UUID.
         release: Gives the client up.
+        sync_threshold: Writes of a collection after which Chroma saves its graph.
     """
 
     client: Client
@@ -89,6 +89,7 @@ class Connection:
     exclusive: bool
     persistent: bool
     release: Callable[[], None]
+    sync_threshold: int = 10**9
     body_limit: int | None = None
     max_batch: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -148,18 +149,29 @@ class _Collection(chromadb.Collection):
         self, **arguments: Any
     ) -> Any:
         return self._client._get(  # pyright: ignore[reportPrivateUsage]
-            self.id, tenant=self.tenant, database=self.database, **arguments
+            collection_id=self.id, tenant=self.tenant, database=self.database, **arguments
         )
 
     def query(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         self, *, query_embeddings: Any, **arguments: Any
     ) -> Any:
         return self._client._query(  # pyright: ignore[reportPrivateUsage]
-            self.id,
+            collection_id=self.id,
             query_embeddings=list(query_embeddings),
             tenant=self.tenant,
             database=self.database,
             **arguments,
+        )
+
+    def modify(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *, configuration: Any = None, **arguments: Any
+    ) -> None:
+        """Change the collection. chromadb's own would warn of embedding functions when it is given a configuration."""
+        if configuration is None:
+            super().modify(**arguments)
+            return
+        self._client._modify(  # pyright: ignore[reportPrivateUsage]
+            id=self.id, new_configuration=configuration, tenant=self.tenant, database=self.database
         )
 
 
@@ -170,8 +182,8 @@ class Server:
     `HttpClient` leaves behind two connections, with its headers, that nothing closes.
     """
 
-    def __init__(self, system: System, tenant: str, database: str) -> None:
-        self._server: ServerAPI = system.instance(cast("Any", ServerAPI))
+    def __init__(self, server: ServerAPI, tenant: str, database: str) -> None:
+        self._server = server
         self._tenant = tenant
         self._database = database
 

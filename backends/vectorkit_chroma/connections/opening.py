@@ -1,39 +1,33 @@
-"""Opening a connection: in memory, a folder, a server, or the caller's own client; by URL too.
-
-A folder is opened once in a process, whoever asks, and its lock held meanwhile.
-"""
+"""Opening a connection: in memory, a folder, a server, or the caller's own client; by URL too."""
 
 import json
 import math
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 import httpx
-from chromadb.api import ClientAPI, ServerAPI
-from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings, System
+from chromadb.api import ClientAPI
+from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT
 
 from vectorkit.errors import InvalidArgumentError
-from vectorkit.paths import local_path
 from vectorkit.urls import HIDDEN, shown_scheme
 from vectorkit.validation import short
 from vectorkit_chroma._errors import mapped
 from vectorkit_chroma.connections.client import Client, Connection, Server
-from vectorkit_chroma.connections.lock import FolderLock
+from vectorkit_chroma.connections.folders import open_folder
+from vectorkit_chroma.connections.systems import NEVER, RUST, SYNC_THRESHOLD, keeps_graphs_loaded, server_of, started
+from vectorkit_chroma.graphs.database import FILE
 
-__all__ = ["connect", "use_client"]
+__all__ = ["connect", "folder_of", "use_client"]
 
 _PORT: Final = 8000
 """Where `chroma run` listens."""
-
-_RUST: Final = "chromadb.api.rust.RustBindingsAPI"
 
 _CONNECT_SECONDS: Final = 10.0
 """The most to wait for a server when connecting: it has nothing to do for that."""
@@ -69,10 +63,17 @@ def connect(
     if timeout is not None:
         raise InvalidArgumentError("a timeout is for a server: it goes with chroma+http:// or chroma+https://")
     if rest:
-        return _open_folder(rest, tenant, database)
+        return open_folder(rest, tenant, database)
     if (tenant, database) != (DEFAULT_TENANT, DEFAULT_DATABASE):
         raise InvalidArgumentError("a store in memory is new and your own: it has no other tenants and databases")
     return _open_memory()
+
+
+def folder_of(url: str) -> Path | None:
+    """The folder that a URL names; None if it names something else, or nothing is there."""
+    scheme, _, rest = url.partition(":")
+    path = Path(rest)
+    return path.resolve() if scheme == "chroma" and rest and (path / FILE).exists() else None
 
 
 def _connect_http(
@@ -152,85 +153,17 @@ def _is_header(text: object) -> bool:
 def _open_memory() -> Connection:
     """Open a store of its own in memory."""
     with mapped("starting", "Chroma in memory"):
-        system = _started(is_persistent=False, chroma_api_impl=_RUST)
-        client = Server(system, DEFAULT_TENANT, DEFAULT_DATABASE)
-    return Connection(client, "in memory", "chroma:", exclusive=True, persistent=False, release=system.stop)
-
-
-@dataclass(slots=True)
-class _Folder:
-    """A folder that is open in this process, its lock held."""
-
-    lock: FolderLock
-    system: System
-    users: int = 0
-    shared: dict[str, Any] = field(default_factory=dict[str, Any])
-    guard: threading.RLock = field(default_factory=threading.RLock)
-
-
-_folders: dict[Path, _Folder] = {}
-_folders_lock = threading.Lock()
-
-
-def _open_folder(path: str, tenant: str, database: str) -> Connection:
-    """Open a store on disk; several in one process share the folder's lock, its Chroma and its state.
-
-    Raises:
-        BackendUnavailableError: Another process has it open.
-        BackendPermissionError: It cannot be written.
-        BackendError: It is no folder, or Chroma cannot open it.
-    """
-    folder = local_path(path, "the folder of chroma:PATH").resolve()
-    place = f"chroma:{path}"
-    with _folders_lock:
-        entry = _folders.get(folder)
-        if entry is None:
-            lock = FolderLock(folder, place)
-            try:
-                with mapped("opening", f"{place}"):
-                    system = _started(is_persistent=True, persist_directory=str(folder), chroma_api_impl=_RUST)
-            except BaseException:
-                lock.release()
-                raise
-            entry = _folders[folder] = _Folder(lock, system)
-        entry.users += 1
-
-    def release() -> None:
-        with _folders_lock:
-            entry.users -= 1
-            if not entry.users:
-                _folders.pop(folder, None)
-                entry.system.stop()
-                entry.lock.release()
-
-    try:
-        with mapped("opening", f"{place}"):
-            client = Server(entry.system, tenant, database)
-            client.check()
-        return Connection(
-            client,
-            "on disk",
-            place,
-            exclusive=True,
-            persistent=True,
-            release=release,
-            lock=entry.guard,
-            shared=entry.shared,
-        )
-    except BaseException:
-        release()
-        raise
-
-
-def _forget_folders() -> None:
-    """In a forked child: the parent's stores are the parent's, so the child must open its own (rule 9.3)."""
-    for entry in _folders.values():
-        entry.lock.release()  # the child's copy; the parent goes on holding the lock
-    _folders.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_folders)
+        system = started(is_persistent=False, chroma_api_impl=RUST)
+        client = Server(server_of(system), DEFAULT_TENANT, DEFAULT_DATABASE)
+    return Connection(
+        client,
+        "in memory",
+        "chroma:",
+        exclusive=True,
+        persistent=False,
+        release=system.stop,
+        sync_threshold=SYNC_THRESHOLD if keeps_graphs_loaded(system) else NEVER,
+    )
 
 
 def _open_http(
@@ -252,14 +185,14 @@ def _open_http(
     """
     place = f"chroma+{'https' if ssl else 'http'}://{host}:{port}"
     with mapped("connecting", f"to {place}"):
-        system = _started(
+        system = started(
             chroma_api_impl="chromadb.api.fastapi.FastAPI",
             chroma_server_host=host,
             chroma_server_http_port=port,
             chroma_server_ssl_enabled=ssl,
             chroma_server_headers=dict(headers or {}),
         )
-        client = Server(system, tenant, database)
+        client = Server(server_of(system), tenant, database)
         if session := client.session:
             session.event_hooks["response"].append(partial(_hide, secrets=_secrets(headers or {})))
         try:
@@ -280,14 +213,6 @@ def _open_http(
         except BaseException:
             client.close()
             raise
-
-
-def _started(**settings: Any) -> System:
-    """A system of chromadb with these settings; from the environment come only those not given, from no .env file."""
-    system = System(cast("Any", Settings)(_env_file=None, anonymized_telemetry=False, **settings))
-    system.instance(cast("Any", ServerAPI))
-    system.start()
-    return system
 
 
 _callers: WeakValueDictionary[int, Connection] = WeakValueDictionary()

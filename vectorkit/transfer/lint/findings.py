@@ -56,6 +56,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
         "its records have URIs, which a copy keeps in the metadata, under the key 'uri'",
         "read them there; a record that has another value under this key is refused: rename the key first",
     ),
+    "at-risk": _Kind("", "note", "{detail}", "look at it with `vectorkit repair`, and copy it to a store of its own"),
     "unfinished": _Kind("", "changed", "{detail}", "run that copy again, until it says that it is complete"),
     "empty": _Kind(
         "", "note", "it holds no record, so nothing tells its dimension", "create it anew where you need it"

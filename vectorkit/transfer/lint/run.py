@@ -8,6 +8,8 @@ import numpy as np
 
 from vectorkit.errors import CollectionNotFoundError
 from vectorkit.indexes import HNSW
+from vectorkit.maintenance import CollectionCondition, StoreCondition, examine
+from vectorkit.registry import schemes
 from vectorkit.transfer.copy.rejects import sound
 from vectorkit.transfer.lint.findings import Finding, Findings, LintReport
 from vectorkit.transfer.lint.values import KeyTypes, record_problems
@@ -59,6 +61,8 @@ def lint(
         BackendError: The store cannot be opened or read.
     """
     wanted = None if collections is None else as_list(collections, "collections")
+    condition = examine(source) if isinstance(source, str) and source.partition(":")[0] in schemes() else None
+    at_risk = {} if condition is None else {each.name: _at_risk(each, condition) for each in condition.collections}
     with open_source(source) as opened:
         contents = opened.contents() if wanted is None else [opened.content(name) for name in dict.fromkeys(wanted)]
         if not contents:
@@ -66,17 +70,28 @@ def lint(
         found: list[Finding] = []
         records = 0
         for content in contents:
-            count, findings = _linted(opened, content, progress)
+            count, findings = _linted(opened, content, progress, at_risk.get(content.name, ""))
             records += count
             found += findings
         found.sort(key=lambda each: _WORST_FIRST.index(each.severity))
         return LintReport(opened.label, tuple(each.name for each in contents), records, tuple(found))
 
 
+def _at_risk(collection: CollectionCondition, store: StoreCondition) -> str:
+    """What may become of a collection's saved index, or has; "" if nothing."""
+    if collection.state == "torn":
+        return f"its saved index is torn ({collection.detail})"
+    if collection.foreign and collection.state == "whole" and not store.keeps_log:
+        return "its index is saved in place and its log deleted: a process killed at that moment breaks it for good"
+    return ""
+
+
 def _linted(
-    source: Source, content: Contents, progress: Callable[[str, int, int], object] | None
+    source: Source, content: Contents, progress: Callable[[str, int, int], object] | None, at_risk: str
 ) -> tuple[int, list[Finding]]:
     findings = Findings(content.name)
+    if at_risk:
+        findings.add("at-risk", detail=at_risk)
     chroma = content.foreign and isinstance(source, StoreSource)  # no other store has collections of others
     _check_collection(content, findings, chroma=chroma)
     _check_left_out(source, content, findings)
