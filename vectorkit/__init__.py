@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vectorkit.collection import Collection
+    from vectorkit.embedders.adapted import as_embedder
     from vectorkit.embedders.function import embedder
     from vectorkit.errors import (
         BackendError,
@@ -147,6 +148,7 @@ __all__ = [  # noqa: RUF022 - in plain order, names in capitals among the others
     "VectorKitError",
     "VectorStore",
     "Verification",
+    "as_embedder",
     "compare",
     "connect",
     "copy",
@@ -223,6 +225,7 @@ _MODULES = {
     "VectorBackend": "vectorkit.protocol",
     "VectorKitError": "vectorkit.errors",
     "VectorStore": "vectorkit.store",
+    "as_embedder": "vectorkit.embedders.adapted",
     "Verification": "vectorkit.transfer.verify.report",
     "compare": "vectorkit.transfer.compare.run",
     "connect": "vectorkit.store",

@@ -314,7 +314,7 @@ def test_filters_use_the_applications_indexes(
 def test_an_index_for_the_order_of_text_makes_pages_quick(
     application: Connection, backend: PgVectorBackend, schema: str
 ) -> None:
-    """4.3 The one that the README names."""
+    """4.3 The one that the guide names."""
     application.execute("CREATE TABLE items (id int PRIMARY KEY, vec vector(1))")
     application.execute("INSERT INTO items SELECT n, '[1]' FROM generate_series(1, 5000) AS n")
     application.execute('CREATE INDEX ordered ON items ((id::text) COLLATE "C")')
@@ -328,10 +328,10 @@ def test_an_index_for_the_order_of_text_makes_pages_quick(
     assert "ordered" in "\n".join(line for (line,) in plan)
 
 
-def test_the_readmes_lines_run(application: Connection, schema: str, postgres_url: str, capsys: Any) -> None:
-    """Word for word, on the table that the README describes."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("### A table that you have\n")[2].partition("\n### ")[0]
+def test_the_guides_lines_run(application: Connection, schema: str, postgres_url: str, capsys: Any) -> None:
+    """Word for word, on the table that the guide describes."""
+    guide = Path(__file__).parents[2] / "docs" / "guides" / "existing-tables.md"
+    section = guide.read_text(encoding="utf-8")
     (table,) = re.findall(r"`(documents \(.*?)`", section)
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     (index,) = re.findall(r"`(CREATE INDEX .*?)`", section)
@@ -347,7 +347,7 @@ def test_the_readmes_lines_run(application: Connection, schema: str, postgres_ur
     names: dict[str, Any] = {"vk": vk, "url": url, "embedder": embedder}
     names["PgVectorBackend"] = partial(PgVectorBackend, schema=schema)
     try:
-        exec(compile(code, "README.md", "exec"), names)
+        exec(compile(code, guide.name, "exec"), names)
     finally:
         names["backend"].close()
     (line,) = capsys.readouterr().out.splitlines()
