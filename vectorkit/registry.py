@@ -56,7 +56,8 @@ def _factory(url: str) -> Callable[[str], VectorBackend]:
     known = _known()
     if not colon or scheme not in known:
         # Of an unknown URL only the scheme is shown: the rest may hold a password.
-        shown = shown_scheme(url) or "what has no scheme"
+        scheme_shown = shown_scheme(url)
+        shown = "a URL without a scheme" if scheme_shown is None else repr(scheme_shown)
         raise InvalidArgumentError(
             f"no backend for {shown}; known URLs begin with {', '.join(name + ':' for name in sorted(known))}"
         )
