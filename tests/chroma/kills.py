@@ -14,12 +14,13 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import vectorkit as vk
 from vectorkit_chroma.graphs import folder as graph_folder
@@ -69,7 +70,7 @@ class Kills:
         """A write of some records: what it is called, and the records as they will be (-1: gone)."""
         if kind == "add" or len(self.state) < BATCH:
             kind = "add"
-            numbers = range(self.next_number, self.next_number + BATCH)
+            numbers: Iterable[int] = range(self.next_number, self.next_number + BATCH)
             self.next_number += BATCH
         else:
             numbers = self.random.sample(sorted(self.state), min(BATCH, len(self.state)))
@@ -109,7 +110,7 @@ class Kills:
         worker = os.fork()
         if not worker:
             if moment == "reducing":
-                graph_folder._SPARE = -(10**9)  # pyright: ignore[reportPrivateUsage]  # so that it does
+                pytest.MonkeyPatch().setattr(graph_folder, "_SPARE", -(10**9))  # so that it does, in this process
             run(lambda: self.work(plan, told))
         os.close(told)
         heard = Heard(reader)

@@ -64,7 +64,7 @@ def test_a_full_disk_loses_nothing_acknowledged(small_disk: Path) -> None:
         found = {record.id: record.embedding for record in docs.get(include_embeddings=True)}
         assert docs.count() == len(found)
         for n in acknowledged:
-            np.testing.assert_allclose(found[f"{n:04}"], VECTORS[n], atol=1e-5)
+            np.testing.assert_allclose(np.asarray(found[f"{n:04}"]), VECTORS[n], atol=1e-5)
         for n in acknowledged[::97]:
             assert docs.search(VECTORS[n], k=1, exact=False)[0].id == f"{n:04}"
         docs.upsert(ids=["after"], embeddings=VECTORS[2000:2001])

@@ -215,17 +215,17 @@ def test_the_log_is_reduced_when_it_has_grown(tmp_path: Path, monkeypatch: pytes
 
 def test_collections_of_others_keep_working_and_are_trimmed(tmp_path: Path) -> None:
     """9.5 What another program has in the folder works as before, and its log does not grow for ever."""
-    client = chromadb.PersistentClient(str(tmp_path))
+    client: Any = chromadb.PersistentClient(str(tmp_path))
     theirs = client.create_collection("theirs", embedding_function=None)
     theirs.add(ids=ids(0, 900), embeddings=list(VECTORS[:900]))
-    client._system.stop()  # pyright: ignore[reportPrivateUsage]
+    client._system.stop()
     client.clear_system_cache()
     filled(tmp_path)
     client = chromadb.PersistentClient(str(tmp_path))
     theirs = client.get_collection("theirs", embedding_function=None)
     theirs.upsert(ids=ids(0, 900), embeddings=list(VECTORS[:900][::-1]))
     theirs.upsert(ids=ids(0, 900), embeddings=list(VECTORS[:900]))
-    client._system.stop()  # pyright: ignore[reportPrivateUsage]
+    client._system.stop()
     client.clear_system_cache()
     with vk.connect(f"chroma:{tmp_path}") as store:
         assert store.get_collection("docs").count() == 500
@@ -235,16 +235,16 @@ def test_collections_of_others_keep_working_and_are_trimmed(tmp_path: Path) -> N
     theirs = client.get_collection("theirs", embedding_function=None)
     assert theirs.count() == 900
     assert theirs.query(query_embeddings=[VECTORS[5]], n_results=1)["ids"] == [["005"]]
-    client._system.stop()  # pyright: ignore[reportPrivateUsage]
+    client._system.stop()
     client.clear_system_cache()
 
 
 def test_a_torn_graph_of_others_is_not_loaded(tmp_path: Path, warned: pytest.LogCaptureFixture) -> None:
     """9.5 Chroma may crash on it: their collection is refused, ours work."""
-    client = chromadb.PersistentClient(str(tmp_path))
+    client: Any = chromadb.PersistentClient(str(tmp_path))
     client.create_collection("theirs", embedding_function=None).add(ids=ids(0, 900), embeddings=list(VECTORS[:900]))
     client.get_collection("theirs", embedding_function=None).upsert(ids=ids(0, 900), embeddings=list(VECTORS[:900]))
-    client._system.stop()  # pyright: ignore[reportPrivateUsage]
+    client._system.stop()
     client.clear_system_cache()
     links = graph_of(tmp_path) / "link_lists.bin"
     links.write_bytes(links.read_bytes()[:-2])
@@ -253,7 +253,7 @@ def test_a_torn_graph_of_others_is_not_loaded(tmp_path: Path, warned: pytest.Log
         ours.add(ids=["a"], embeddings=VECTORS[:1])
         assert ours.count() == 1
         with pytest.raises(vk.BackendError, match="may crash on it"):
-            list(store.backend.scan_foreign("theirs"))  # type: ignore[attr-defined]  # pyright: ignore
+            list(store.backend.scan_foreign("theirs"))
     assert "which another program made, is torn" in warned.text
 
 

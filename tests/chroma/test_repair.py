@@ -18,12 +18,12 @@ VECTORS = np.random.default_rng(4).normal(size=(1500, 16)).astype(np.float32)
 
 def theirs(folder: Path, *calls: slice, space: str = "cosine") -> None:
     """A collection made with chromadb itself, which saves its graph after 200 records and deletes them from its log."""
-    client = chromadb.PersistentClient(str(folder))
+    client: Any = chromadb.PersistentClient(str(folder))
     configuration: Any = {"hnsw": {"space": space, "sync_threshold": 200}}
     docs = client.get_or_create_collection("theirs", configuration=configuration, embedding_function=None)
     for call in calls:
         docs.add(ids=[f"{n:04}" for n in range(call.start, call.stop)], embeddings=list(VECTORS[call]))
-    client._system.stop()  # pyright: ignore[reportPrivateUsage]
+    client._system.stop()
     client.clear_system_cache()
 
 

@@ -18,11 +18,11 @@ Run = Callable[..., Result]
 def torn(tmp_path: Path) -> str:
     """A store of ours, and in its folder a collection of others whose graph is torn."""
     vectors = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
-    client = chromadb.PersistentClient(str(tmp_path / "kb"))
+    client: Any = chromadb.PersistentClient(str(tmp_path / "kb"))
     configuration: Any = {"hnsw": {"sync_threshold": 200}}
     theirs = client.create_collection("theirs", configuration=configuration, embedding_function=None)
     theirs.add(ids=[str(n) for n in range(300)], embeddings=list(vectors))
-    client._system.stop()  # pyright: ignore[reportPrivateUsage]
+    client._system.stop()
     client.clear_system_cache()
     (links,) = (tmp_path / "kb").glob("*/link_lists.bin")
     links.write_bytes(links.read_bytes()[:-2])
@@ -50,10 +50,10 @@ def test_programs_read_the_condition(torn: str, run: Run, run_json: Callable[...
 
 
 def test_lint_mentions_a_folder_at_risk(tmp_path: Path, run: Run) -> None:
-    client = chromadb.PersistentClient(str(tmp_path))
+    client: Any = chromadb.PersistentClient(str(tmp_path))
     configuration: Any = {"hnsw": {"sync_threshold": 200}}
     docs = client.create_collection("theirs", configuration=configuration, embedding_function=None)
     docs.add(ids=[str(n) for n in range(300)], embeddings=list(np.eye(8, dtype=np.float32)[[0] * 300]))
-    client._system.stop()  # pyright: ignore[reportPrivateUsage]
+    client._system.stop()
     client.clear_system_cache()
     assert "a process killed at that moment breaks it" in " ".join(run("lint", f"chroma:{tmp_path}").stdout.split())
