@@ -29,7 +29,7 @@ COUNTED: Final[tuple[Counted, ...]] = ("message", "COMMIT")
 MANY: Final = 2001
 """Records from which on the end of a write builds the index."""
 QUICK: Final = vk.HNSW(m=2, ef_construction=4)
-STEP: Final = int(os.environ.get("VECTORKIT_CUT_STEP", "12"))
+STEP: Final = int(os.environ.get("VECTORKIT_CUT_STEP", "20"))
 """Of messages one in so many is cut, and every COMMIT: all take minutes; set it to 1 after a change to writes."""
 IN_DOUBT: Final = "before the server answered COMMIT"
 
@@ -385,5 +385,5 @@ def test_what_a_cut_leaves_is_what_was_acknowledged(
                     case.call(store)
                 assert case.look(direct) == stored, (counted, moment, at)
             print(f"{name} {moment} {counted}: {cuts} cuts, {acknowledged} acknowledged")
-            assert cuts
+            assert cuts or (name, counted) == ("create_index", "COMMIT")  # each of its statements commits itself
     other.rollback()
