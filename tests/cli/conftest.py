@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from typer.testing import CliRunner, Result
 
 from vectorkit.cli import app
+from vectorkit.cli._common import err, out
 
 Run = Callable[..., Result]
 
@@ -30,6 +31,8 @@ def run() -> Run:
         warnings.simplefilter("ignore")
         torch: Any = import_module("torch")
     torch.set_num_threads(1)  # for a few short texts, threads that wait for each other cost more than they bring
+
+    out.width = err.width = 160  # they were made when the module was imported, and a worker of xdist has 80
 
     def run(*arguments: str) -> Result:
         return CliRunner(env={"COLUMNS": "160"}).invoke(app, arguments, prog_name="vectorkit")
