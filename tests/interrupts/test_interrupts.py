@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool
 
 from vectorkit import MemoryBackend, MirrorBackend, VectorStore
 from vectorkit.backend.requests import Scan
+from vectorkit_chroma import ChromaBackend
 from vectorkit_pgvector import PgVectorBackend
 
 Run = Callable[..., None]
@@ -40,6 +41,12 @@ def test_a_mirror_is_right_after_an_interrupt(interrupt: Run, tmp_path: Path) ->
     interrupt(VectorStore(mirror), sound=sound, within="mirror", share=8)
     mirror.promote(5)  # which waits for writes that are under way: none is
     mirror.close()
+
+
+def test_chroma_is_right_after_an_interrupt(interrupt: Run) -> None:
+    backend = ChromaBackend("chroma:")
+    interrupt(VectorStore(backend), share=700, atomic=False)
+    backend.close()
 
 
 @pytest.fixture

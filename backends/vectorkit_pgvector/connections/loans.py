@@ -9,7 +9,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequest
 
 from vectorkit.errors import VectorKitError
 
-__all__ = ["CallersLoan", "Connection", "Loan", "PoolLoan"]
+__all__ = ["CallersLoan", "Connection", "Loan", "PoolLoan", "is_between_statements"]
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
@@ -66,7 +66,7 @@ class PoolLoan:
 
     def doubt(self, error: BaseException) -> None:
         """See `Loan.doubt`."""
-        if not _is_between_statements(error):
+        if not is_between_statements(error):
             self._end()
 
     def settle(self) -> None:
@@ -123,7 +123,7 @@ class CallersLoan:
             self._release()
 
 
-def _is_between_statements(error: BaseException) -> bool:
+def is_between_statements(error: BaseException) -> bool:
     """Whether an error came between two statements, as what the server reports and what we raise does.
 
     Anything else may have come within one: `KeyboardInterrupt`, `MemoryError`, whatever the handler of a signal raises.

@@ -6,7 +6,6 @@ a single statement that reads needs no more than autocommit.
 """
 
 import random
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -20,6 +19,8 @@ from psycopg.rows import tuple_row
 
 from vectorkit.errors import BackendError
 from vectorkit_pgvector._errors import is_lost
+from vectorkit_pgvector.connections.loans import is_between_statements
+from vectorkit_pgvector.connections.permits import Permits
 from vectorkit_pgvector.connections.sources import Connection, OwnConnection, Source
 from vectorkit_pgvector.connections.transactions import Savepoint, Transaction
 from vectorkit_pgvector.sql.codec import COPY_END, COPY_START, Binary, BinaryDumper, text_array
@@ -109,11 +110,14 @@ class Session:
                     cursor = _Cursor(self.connection, row_factory=tuple_row)
                     cursors.append(cursor.execute(text.encode(), parameters, prepare=prepare, binary=True))
                 return [take(at, cursor.fetchall()) for at, cursor in enumerate(cursors)]
-        except BaseException:
+        except BaseException as error:
             # psycopg may go on using names of prepared statements that the server never got, or has refused to make
-            # since one before them failed. A transaction of the caller's forgets them when it is rolled back.
-            if not self.joins:
+            # since one before them failed. A transaction of the caller's forgets them when rolled back; outside of
+            # one, psycopg forgets them when they are all deallocated.
+            if not self.joins or not is_between_statements(error):
                 self.connection.pgconn.finish()
+            elif self.connection.pgconn.transaction_status == TransactionStatus.IDLE:
+                self.command(b"DEALLOCATE ALL")
             raise
 
     def run(self, statement: Statement) -> int:
@@ -149,11 +153,18 @@ class Session:
 
     def copy(self, text: str, parts: Iterator[bytes]) -> None:
         """Run a COPY FROM STDIN, with parts of the rows in binary format."""
-        with self._cursor.copy(text.encode()) as copy:
-            copy.write(COPY_START)
-            for part in parts:
-                copy.write(part)
-            copy.write(COPY_END)
+        copying = self._cursor.copy(text.encode())
+        try:
+            with copying as copy:
+                copy.write(COPY_START)
+                for part in parts:
+                    copy.write(part)
+                copy.write(COPY_END)
+        except BaseException:
+            # After an interrupt on the way into or out of the block, psycopg's generator is suspended with the lock of
+            # the connection held, for as long as the traceback is kept.
+            copying.gen.close()
+            raise
 
     def command(self, text: bytes) -> str | None:
         """Run a statement without parameters or rows, and return the server's answer, the command tag."""
@@ -225,8 +236,8 @@ class Sessions:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._closed = False
-        self._helpers = threading.BoundedSemaphore(_HELPERS)
-        self._waiting = threading.BoundedSemaphore(source.connections // 2)
+        self._helpers = Permits(_HELPERS)
+        self._waiting = Permits(source.connections // 2)
 
     @property
     def single(self) -> bool:
@@ -236,14 +247,8 @@ class Sessions:
     @contextmanager
     def helpers(self, most: int) -> Generator[int, None, None]:
         """How many more connections than one a call may use for the block: never more than a few, for all calls."""
-        taken = 0
-        try:
-            while taken < min(most, self._source.spare()) and self._helpers.acquire(blocking=False):
-                taken += 1
+        with self._helpers.taken(min(most, self._source.spare())) as taken:
             yield taken
-        finally:
-            for _ in range(taken):
-                self._helpers.release()
 
     @contextmanager
     def may_wait(self) -> Generator[bool, None, None]:
@@ -251,12 +256,8 @@ class Sessions:
 
         Calls that do hold half of the connections at the most: other calls must not wait for somebody's input too.
         """
-        free = self._waiting.acquire(blocking=False)
-        try:
-            yield free
-        finally:
-            if free:
-                self._waiting.release()
+        with self._waiting.taken(1) as taken:
+            yield taken == 1
 
     def read(self, work: Callable[[Session], T], settings: Mapping[str, str] | None = None) -> T:
         """Do work that only reads, once more if the connection is lost.

@@ -229,13 +229,15 @@ class OwnPool:
 
     def close(self) -> None:
         """See `Source.close`."""
+        # Each step can be repeated, and is called off only when done: an interrupted call is made good by another one.
         with self._lock:
             self._closed = True
-            server, self._server, self._opened = self._server, None, None
+            server, self._opened = self._server, None
         if server is not None:
+            _release(server, self._pools)
             if self._call_off_release is not None:
                 self._call_off_release()
-            _release(server, self._pools)
+            self._server = None
 
     def open(self) -> "tuple[Server, ConnectionPool[OwnConnection]]":
         """The server and the pool; opened if they are not."""
