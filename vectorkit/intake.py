@@ -2,17 +2,17 @@
 
 import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import IO, Any, Final
 from uuid import uuid4
 
 import numpy as np
 
 from vectorkit._narrow import is_array, is_iterable, is_sequence
 from vectorkit.embedding import embed_documents, embed_query
-from vectorkit.errors import EmbeddingError, InvalidArgumentError, InvalidVectorError
+from vectorkit.errors import BackendError, EmbeddingError, InvalidArgumentError, InvalidVectorError
 from vectorkit.metadata import as_metadata
 from vectorkit.protocol import Embedder
 from vectorkit.types import Batch, CollectionSpec, FloatArray, Metadata, Patch, Record, Vector
@@ -97,6 +97,7 @@ class Intake:
         if not names:
             return []
         if embeddings is not None:
+            embeddings = _column(embeddings, "embeddings")
             sources = texts if texts is not None else _stored_texts(embeddings, names, stored)
             return [Patch(names, texts, self._vectors(embeddings, sources, names), metas, merge)]
         if texts is None:
@@ -255,12 +256,40 @@ def spooled(batches: Iterable[Batch]) -> Generator[Iterator[Batch]]:
     """
     from tempfile import TemporaryFile  # its imports are a tenth of ours, for what few calls need
 
-    with TemporaryFile() as file:
+    with ExitStack() as opened:
+        with _temporary("kept in"):
+            file = TemporaryFile()  # noqa: SIM115  (closed by the stack)
+        opened.callback(_discard, file)
         count = 0
         for count, batch in enumerate(batches, start=1):  # noqa: B007  (used after the loop)
-            pickle.dump(batch, file, protocol=pickle.HIGHEST_PROTOCOL)
-        file.seek(0)
-        yield (pickle.load(file) for _ in range(count))
+            with _temporary("kept in"):
+                pickle.dump(batch, file, protocol=pickle.HIGHEST_PROTOCOL)
+        with _temporary("kept in"):
+            file.seek(0)  # which writes what is still in memory
+        yield (_loaded(file) for _ in range(count))
+
+
+def _discard(file: IO[bytes]) -> None:
+    with suppress(OSError):  # closing writes what is still in memory; the store has it by now, or the call has failed
+        file.close()
+
+
+def _loaded(file: IO[bytes]) -> Batch:
+    with _temporary("read from"):
+        batch: Batch = pickle.load(file)
+    return batch
+
+
+@contextmanager
+def _temporary(done: str) -> Generator[None]:
+    """Raise what the operating system says of the temporary file as our own (rule 8.2)."""
+    try:
+        yield
+    except OSError as error:
+        raise BackendError(
+            f"the records cannot be {done} a temporary file: {error.strerror or error}; "
+            "make room in the temporary folder, or name another one in the environment variable TMPDIR"
+        ) from error
 
 
 def _columns(records: Sequence[object]) -> tuple[list[object], list[object], list[Vector | None], list[object]]:

@@ -25,6 +25,7 @@ from vectorkit.validation import (
 
 __all__ = [
     "MANY",
+    "MODES",
     "Mode",
     "SearchOptions",
     "Where",
@@ -46,7 +47,8 @@ Where: TypeAlias = Mapping[str, Any] | Filter
 Mode: TypeAlias = Literal["vector", "text", "hybrid"]
 """What a search ranks by."""
 
-_MODES: Final[tuple[Mode, ...]] = ("vector", "text", "hybrid")
+MODES: Final[tuple[Mode, ...]] = ("vector", "text", "hybrid")
+"""All of them."""
 
 MANY: Final = 2**31 - 1
 """More records than one result can hold."""
@@ -157,7 +159,7 @@ def check_search(
 ) -> SearchOptions:
     """Check the arguments of `Collection.search_many`, apart from the queries; errors as there."""
     count = as_count(k, "k")
-    check_choice(mode, _MODES, "mode")
+    check_choice(mode, MODES, "mode")
     tree = as_filter(where, where_document)
     least = None if min_score is None else check_score(min_score)
     if exact is not None:

@@ -30,6 +30,7 @@ def test_every_public_exception_of_chromadb_is_mapped(kind: type[Exception]) -> 
     [
         (chromadb.errors.NotFoundError("Collection [x] does not exist"), vk.CollectionNotFoundError),
         (chromadb.errors.InternalError("Collection [x] already exists"), vk.CollectionExistsError),
+        (chromadb.errors.InternalError("Error: Missing metadata segment"), vk.CollectionNotFoundError),
         (ValueError("Could not connect to a Chroma server. Are you sure it is running?"), vk.BackendUnavailableError),
         (httpx.ConnectError("refused"), vk.BackendUnavailableError),
         (httpx.ReadTimeout("too late"), vk.BackendTimeoutError),

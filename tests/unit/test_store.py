@@ -1,7 +1,11 @@
 """The facade: what it passes to a backend, what it makes of embedders, streams and inexact rankings."""
 
+import errno
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +25,18 @@ from vectorkit import (
     VectorStore,
 )
 from vectorkit.backend.requests import Read, VectorSearch
+
+
+class AsynchronousEmbedder:
+    """Its methods are to be awaited."""
+
+    identity = EmbedderIdentity("mine", "m", 2)
+
+    async def embed_documents(self, texts: Sequence[str]) -> Any:
+        raise NotImplementedError
+
+    async def embed_query(self, text: str) -> Any:
+        raise NotImplementedError
 
 
 class Watched(MemoryBackend):
@@ -285,3 +301,40 @@ def test_a_warning_of_other_weights_points_at_the_call() -> None:
         with pytest.warns(vk.EmbedderRevisionWarning, match="a{16} .* b{16}") as caught:
             call("docs", embedder=embedder)
         assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("call", ["create_collection", "get_or_create_collection", "get_collection", "reembed"])
+def test_an_asynchronous_embedder_is_refused_when_given(call: str) -> None:
+    """1.4 Not at the first write, and with the way out; nothing is made."""
+    embedder: Any = AsynchronousEmbedder()
+    store = vk.connect("memory:")
+    docs = store.create_collection("docs", dimension=2)
+    given: dict[str, Callable[[], object]] = {
+        "create_collection": lambda: store.create_collection("new", embedder=embedder),
+        "get_or_create_collection": lambda: store.get_or_create_collection("new", embedder=embedder),
+        "get_collection": lambda: store.get_collection("docs", embedder=embedder),
+        "reembed": lambda: docs.reembed(embedder),
+    }
+    with pytest.raises(vk.InvalidArgumentError, match=r"AsynchronousEmbedder is asynchronous.*give.*embeddings="):
+        given[call]()
+    assert [info.name for info in store.list_collections()] == ["docs"]
+
+
+@pytest.mark.parametrize("fails_at", ["open", "write"])
+def test_a_full_temporary_folder_is_our_own_error(fails_at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8.2 Nothing was written, and the store works on."""
+    docs = VectorStore(Watched()).create_collection("docs", dimension=2)
+    records = [Record("a", embedding=[1.0, 0.0])]
+    full: Any = partial(Path("/dev/full").open, "w+b") if fails_at == "write" else _refuse_to_open
+    with monkeypatch.context() as patched:
+        patched.setattr("tempfile.TemporaryFile", full)
+        with pytest.raises(vk.BackendError, match="No space left on device; make room") as caught:
+            docs.upsert(records=iter(records))
+    assert isinstance(caught.value.__cause__, OSError)
+    assert docs.count() == 0
+    docs.upsert(records=iter(records))
+    assert docs.count() == 1
+
+
+def _refuse_to_open() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

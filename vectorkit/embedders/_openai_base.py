@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterable
@@ -269,7 +270,7 @@ def _within(value: int, what: str, least: int, most: int) -> int:
 
 
 def _seconds(value: object, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
         raise InvalidArgumentError(f"{what} is a number of seconds above 0, not {short(value)}")
     return float(value)
 

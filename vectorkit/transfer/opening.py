@@ -4,6 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TypeAlias, TypeGuard
 
+from vectorkit.errors import InvalidArgumentError
 from vectorkit.protocol import VectorBackend
 from vectorkit.registry import open_backend
 from vectorkit.store import VectorStore
@@ -55,9 +56,13 @@ def _is_file(where: Place) -> TypeGuard[str]:
 def _opened(where: Place) -> Generator[tuple[VectorBackend, str]]:
     if isinstance(where, VectorStore):
         where = where.backend
-    if not isinstance(where, str):
+    if isinstance(where, VectorBackend):
         yield where, where.name
         return
+    if not isinstance(where, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(
+            f"a source or target must be a URL, a VectorStore or a VectorBackend, got {type(where).__name__}"
+        )
     backend = open_backend(where)
     try:
         yield backend, shown_url(where)

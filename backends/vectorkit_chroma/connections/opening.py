@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ import httpx
 from chromadb.api import ClientAPI
 from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT
 
+from vectorkit._narrow import is_mapping
 from vectorkit.errors import InvalidArgumentError
 from vectorkit.urls import HIDDEN, shown_scheme
 from vectorkit.validation import short
@@ -51,6 +53,11 @@ def connect(
         BackendPermissionError: The folder cannot be written, or the server refuses access.
         BackendError: Chroma cannot open it.
     """
+    if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"url must be a str such as 'chroma:./kb', got {type(url).__name__}")
+    for what, name in (("tenant", tenant), ("database", database)):
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError(f"{what} must be a str, got {short(name)} ({type(name).__name__})")
     scheme, _, rest = url.partition(":")
     if scheme in ("chroma+http", "chroma+https"):
         return _connect_http(url, tenant, database, headers, timeout)
@@ -96,9 +103,9 @@ def _connect_http(
         if timeout is not None:
             raise InvalidArgumentError("give timeout= or ?timeout=… in the URL, not both")
         timeout = _number(seconds)
-    for name, value in (headers or {}).items():
-        if not (_is_header(name) and _is_header(value)):
-            raise InvalidArgumentError("headers are a dict of str to str, of printable ASCII characters")
+    given: object = {} if headers is None else headers
+    if not is_mapping(given) or not all(_is_header(text) for pair in given.items() for text in pair):
+        raise InvalidArgumentError("headers must be a dict of str to str, of printable ASCII characters")
     ssl = parts.scheme == "chroma+https"
     return _open_http(
         f"[{host}]" if ":" in host else host,
@@ -119,7 +126,7 @@ def _number(text: str) -> float:
 
 
 def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
         raise InvalidArgumentError(
             f"timeout must be a number of seconds above 0, got {short(value)}; 60 is the default"
         )

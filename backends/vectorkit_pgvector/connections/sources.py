@@ -424,7 +424,7 @@ def check_url(url: str) -> None:
     """
     try:
         parts = conninfo_to_dict(url)
-    except psycopg.Error:
+    except (psycopg.Error, UnicodeEncodeError):
         parts = {"port": "malformed"}
     ports = str(parts.get("port", "")).split(",")
     hosts = str(parts.get("host", "")).split(",")

@@ -20,7 +20,6 @@ from vectorkit.testing.faults import (
     reading,
     records,
     reranking,
-    sizes,
     text,
     writing,
 )
@@ -33,7 +32,7 @@ Fault: TypeAlias = type[FaultyBackend] | type[FaultyCollection] | type[FaultySto
 
 _MODULES: Final = (
     *(collections, records, writing, reading, filters, comparisons, ranking, indexes, text, hybrid, reranking),
-    *(sizes, differences, facade),
+    *(differences, facade),
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from vectorkit.collection import Collection
+from vectorkit.embedding import identity_of
 from vectorkit.errors import (
     CollectionMismatchError,
     CollectionNotFoundError,
@@ -16,14 +17,15 @@ from vectorkit.errors import (
 )
 from vectorkit.intake import Intake
 from vectorkit.protocol import Embedder, VectorBackend
-from vectorkit.searching import Mode
+from vectorkit.searching import MODES, Mode, as_filter
 from vectorkit.store import VectorStore, connect
 from vectorkit.transfer.agreement import TOLERANCE, differences, overlap, score_difference, tolerance
+from vectorkit.transfer.arguments import check_progress
 from vectorkit.transfer.compare.queries import Query
 from vectorkit.transfer.compare.report import Answer, Comparison, QueryComparison
 from vectorkit.types import EmbedderIdentity, FloatArray, Hit
 from vectorkit.urls import shown_url
-from vectorkit.validation import check_between, short
+from vectorkit.validation import as_list, check_between, check_choice, short
 
 __all__ = ["compare"]
 
@@ -72,7 +74,12 @@ def compare(
         BackendError: What a store reports.
     """
     k = check_between(k, 1, _MANY, "k")
-    asked = [Query(query) if isinstance(query, str) else query for query in queries]
+    check_choice(mode, MODES, "mode")
+    as_filter(where, None)  # which refuses one that is malformed
+    check_progress(progress)
+    if not isinstance(embedder, str | None):
+        identity_of(embedder)
+    asked = [_asked(query) for query in as_list(queries, "queries")]
     if not asked:
         raise InvalidArgumentError("there is no query to compare answers to; give at least one")
     with _opened(first) as (one, one_label), _opened(second) as (other, other_label):
@@ -97,6 +104,17 @@ def compare(
         if progress is not None:
             progress(len(asked), len(asked))
         return Comparison(one_label, other_label, name, sides[0].info().metric, mode, k, tuple(compared))
+
+
+def _asked(query: object) -> Query:
+    if isinstance(query, str):
+        return Query(query)
+    if isinstance(query, Query):
+        return query
+    raise InvalidArgumentError(
+        f"queries must hold texts and Query objects, got {short(query)} ({type(query).__name__}); "
+        "for a vector give Query(vector=...)"
+    )
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from vectorkit.errors import (
     InvalidVectorError,
 )
 from vectorkit.paths import local_path
+from vectorkit.transfer.arguments import as_names, as_renaming, check_progress
 from vectorkit.transfer.copy.rejects import Rejects, sound
 from vectorkit.transfer.merging import aligned
 from vectorkit.transfer.opening import Place, open_source, open_target
@@ -23,7 +24,7 @@ from vectorkit.transfer.records import compare_records
 from vectorkit.transfer.sources import MAX_BATCH, Contents, Malformed, Source, Target, Writing
 from vectorkit.transfer.verify.report import Differences
 from vectorkit.types import Batch, CollectionSpec, Record
-from vectorkit.validation import as_list, check_name
+from vectorkit.validation import check_name
 
 __all__ = ["Copied", "CopyProgress", "CopyReport", "copy"]
 
@@ -143,16 +144,17 @@ def copy(
         BackendError: A store cannot be opened, read or written (`BackendUnavailableError`: its server is gone, or its
             disk is full); another copy is writing to that collection; or the source was changed meanwhile.
     """
-    wanted = None if collections is None else as_list(collections, "collections")
+    wanted, given_names = as_names(collections), as_renaming(names)
+    check_progress(progress)
     rejects = None if skip_bad is None else Rejects(local_path(skip_bad, "skip_bad"))
     with open_source(source) as left, open_target(target) as right:
-        found = left.contents() if wanted is None else [left.content(name) for name in dict.fromkeys(wanted)]
+        found = left.contents() if wanted is None else [left.content(name) for name in wanted]
         if not found:
             raise CollectionNotFoundError(f"{left.label} holds no collection, so there is nothing to copy")
         # Of an object only its type is the same in the process that goes on with this copy.
         place = left.label if isinstance(source, str) else type(source).__name__
         run = _Run(left, place, right, rejects, progress or _silent)
-        renamed = _renamed(found, names or {})
+        renamed = _renamed(found, given_names)
         return CopyReport(left.label, right.label, tuple(run.copy(each, renamed[each.name]) for each in found))
 
 

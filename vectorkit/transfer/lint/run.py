@@ -10,6 +10,7 @@ from vectorkit.errors import CollectionNotFoundError
 from vectorkit.indexes import HNSW
 from vectorkit.maintenance import CollectionCondition, StoreCondition, examine
 from vectorkit.registry import schemes
+from vectorkit.transfer.arguments import as_names, check_progress
 from vectorkit.transfer.copy.rejects import sound
 from vectorkit.transfer.lint.findings import Finding, Findings, LintReport
 from vectorkit.transfer.lint.values import KeyTypes, record_problems
@@ -17,7 +18,7 @@ from vectorkit.transfer.opening import Place, open_source
 from vectorkit.transfer.sources import Contents, Malformed, Source
 from vectorkit.transfer.stores import StoreSource
 from vectorkit.types import CollectionSpec, Record, Vector
-from vectorkit.validation import MAX_DIMENSION, allowed_name, as_list
+from vectorkit.validation import MAX_DIMENSION, allowed_name
 from vectorkit.vectors import MAX_NORM, MIN_COSINE_NORM
 
 __all__ = ["lint"]
@@ -60,11 +61,12 @@ def lint(
         MissingDependencyError: A client library is not installed.
         BackendError: The store cannot be opened or read.
     """
-    wanted = None if collections is None else as_list(collections, "collections")
+    wanted = as_names(collections)
+    check_progress(progress)
     condition = examine(source) if isinstance(source, str) and source.partition(":")[0] in schemes() else None
     at_risk = {} if condition is None else {each.name: _at_risk(each, condition) for each in condition.collections}
     with open_source(source) as opened:
-        contents = opened.contents() if wanted is None else [opened.content(name) for name in dict.fromkeys(wanted)]
+        contents = opened.contents() if wanted is None else [opened.content(name) for name in wanted]
         if not contents:
             raise CollectionNotFoundError(f"{opened.label} holds no collection, so there is nothing to look at")
         found: list[Finding] = []

@@ -6,8 +6,9 @@ from functools import partial
 from typing import Final
 
 from vectorkit.embedding import embed_query, identity_of
-from vectorkit.errors import CollectionNotFoundError, EmbeddingError
+from vectorkit.errors import CollectionNotFoundError, EmbeddingError, InvalidArgumentError
 from vectorkit.protocol import Embedder
+from vectorkit.transfer.arguments import as_names, as_renaming, check_progress
 from vectorkit.transfer.merging import aligned
 from vectorkit.transfer.opening import Place, open_source
 from vectorkit.transfer.records import compare_records
@@ -66,7 +67,7 @@ def verify(
         sample: How many records' vectors to search with, >= 0; drawn evenly over all records. Each costs one exact
             search of each side.
         k: How many hits a search asks for, >= 1.
-        seed: Of the sample: the same seed draws the same records.
+        seed: Of the sample, 0 to 2^64 - 1: the same seed draws the same records.
         progress: Called now and then, in this thread, with what is being done, how much is done, and how much there is.
 
     Returns:
@@ -84,8 +85,13 @@ def verify(
     k = check_between(k, 1, _MANY, "k")
     sample = check_natural(sample, "sample")
     asked = as_list(queries, "queries")
-    renamed = {} if names is None else dict(names)
-    wanted = None if collections is None else as_list(collections, "collections")
+    seed = check_between(seed, 0, 2**64 - 1, "seed")
+    wanted, renamed = as_names(collections), as_renaming(names)
+    check_progress(progress)
+    if embedder is not None and not isinstance(embedder, Embedder) and not callable(embedder):
+        raise InvalidArgumentError(
+            f"embedder must be an embedder, or a function that makes one of an identity, got {short(embedder)}"
+        )
     with open_source(source) as left, open_source(target) as right:
         found = left.contents() if wanted is None else [left.content(name) for name in wanted]
         if not found:
