@@ -151,3 +151,32 @@ def test_the_environment_is_left_as_it_was() -> None:
     before = dict(os.environ)
     vk.connect("chroma:").close()
     assert dict(os.environ) == before
+
+
+OLD = """
+import chromadb
+import vectorkit as vk
+
+chromadb.__version__ = {version!r}
+try:
+    vk.connect("chroma:").close()
+except vk.MissingDependencyError as error:
+    print(error)
+else:
+    print("connected")
+"""
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ("0.6.3", "chromadb 0.6.3 is too old, 1.0.21 or newer is needed; upgrade it: pip install --upgrade "),
+        ("1.0.0", "chromadb 1.0.0 is too old, 1.0.21 or newer is needed; upgrade it: pip install --upgrade "),
+        ("1.0.21", "connected"),
+        ("2.0.0rc1", "connected"),
+    ],
+)
+def test_a_chromadb_that_is_too_old_is_named(version: str, said: str) -> None:
+    """8.3 With the version found and the one needed, before it breaks on something that says less."""
+    done = subprocess.run([sys.executable, "-c", OLD.format(version=version)], capture_output=True, text=True)
+    assert done.stdout.startswith(said), done.stderr

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 FAULTY = """
 from dataclasses import replace
-from vectorkit import MemoryBackend
+from vectorkit import BackendError, MemoryBackend
 from vectorkit.types import Capabilities
 
 class Short(MemoryBackend):
@@ -47,6 +47,22 @@ class Counting(MemoryBackend):
                 print(spec.metric, file=file)
         return super().create_collection(spec)
 
+class Unusable(MemoryBackend):
+    "Its server lacks an extension."
+
+    @classmethod
+    def from_url(cls, url):
+        return cls()
+
+    def create_collection(self, spec):
+        raise BackendError("the extension is not installed; install it")
+
+class Buggy(Unusable):
+    "The same with an error of Python's."
+
+    def create_collection(self, spec):
+        raise KeyError("catalog")
+
 class Lacking(MemoryBackend):
     scan = None
 
@@ -59,6 +75,8 @@ ENTRY_POINTS = """
 short = faulty:Short.from_url
 counting = faulty:Counting.from_url
 lacking = faulty:Lacking.from_url
+unusable = faulty:Unusable.from_url
+buggy = faulty:Buggy.from_url
 """
 
 
@@ -163,6 +181,18 @@ def test_a_backend_that_cannot_be_tested_is_one_failure(tmp_path: Path, faulty: 
     (failed,) = [test for test in report["tests"] if test["outcome"] == "failed"]
     assert "Lacking does not implement the protocol: it lacks the method scan(" in failed["message"]
     assert sum(section["not_run"] for section in report["sections"]) > 150
+
+
+def test_a_store_that_cannot_be_used_exits_with_2(tmp_path: Path, faulty: Path) -> None:
+    """One error, not one of each test; what is a bug of the backend's is the one failure of a report."""
+    done = run("conformance", "unusable:", folder=tmp_path, path=faulty)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the extension is not installed; install it" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = run("conformance", "buggy:", "--json", folder=tmp_path, path=faulty)
+    assert (done.returncode, done.stderr) == (1, "")
+    (failed,) = [test for test in json.loads(done.stdout)["tests"] if test["outcome"] == "failed"]
+    assert "making and dropping a collection raised KeyError: 'catalog'" in failed["message"]
 
 
 def test_a_store_that_holds_something_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -185,6 +185,41 @@ class Broken(MemoryBackend):
     assert "list_collections of a Broken raised KeyError: 'catalog'" in failure(pytester, "Broken", before=broken)
 
 
+@pytest.mark.parametrize("method", ["create_collection", "drop_collection"])
+def test_a_store_that_cannot_be_used(pytester: pytest.Pytester, method: str) -> None:
+    """Such as one whose server lacks an extension: it is said once, in the words of the backend."""
+    unusable = f"""
+from vectorkit import BackendError
+
+class Unusable(MemoryBackend):
+    def {method}(self, {"spec" if method == "create_collection" else "name"}):
+        raise BackendError("the extension is not installed; install it")
+"""
+    said = failure(pytester, "Unusable", before=unusable)
+    assert "the store cannot be used: making and dropping a collection raised BackendError: the extension is" in said
+
+
+def test_a_store_of_one_metric_can_be_tested(pytester: pytest.Pytester) -> None:
+    """What is tried out is made of what the backend declares."""
+    narrow = """
+from dataclasses import replace
+from vectorkit import UnsupportedError
+
+class Narrow(MemoryBackend):
+    @property
+    def capabilities(self):
+        return replace(super().capabilities, metrics=("l2",))
+
+    def create_collection(self, spec):
+        if spec.metric != "l2":
+            raise UnsupportedError("l2 alone")
+        return super().create_collection(spec)
+"""
+    file = pytester.makepyfile(SUITE.format(factory="Narrow", before=narrow, deviations=""))
+    test = f"{file.name}::TestStore::test_k_is_how_many_come_back"
+    pytester.runpytest_inprocess("-p", "no:cacheprovider", test).assert_outcomes(passed=1)
+
+
 def test_text_search_that_is_declared_and_lacks_methods(pytester: pytest.Pytester) -> None:
     said = failure(pytester, "Wordless", before="class Wordless(MemoryBackend):\n    search_text = None")
     assert "it lacks the method search_text(collection, request)" in said

@@ -114,14 +114,23 @@ def test_a_class_without_a_factory_is_told_what_it_lacks(pytester: pytest.Pytest
     result.stdout.fnmatch_lines(["*PreflightError: *TestStore needs a fixture make_backend*"])
 
 
-def test_a_project_that_has_not_registered_the_mark_runs_all_the_same(pytester: pytest.Pytester) -> None:
-    """The mark `recall` is for projects that have it; elsewhere it is neither a warning nor an error."""
+@pytest.mark.parametrize(
+    ("mark", "test"),
+    [
+        ("recall", "test_recall_of_the_default_search_is_high"),
+        ("large", "test_twelve_thousand_records_are_no_special_case"),
+    ],
+)
+def test_a_project_that_has_not_registered_a_mark_runs_all_the_same(
+    pytester: pytest.Pytester, mark: str, test: str
+) -> None:
+    """The marks are for projects that have them; elsewhere they are neither a warning nor an error."""
     file = pytester.makepyfile(SUITE.format(backend="MemoryBackend", deviations={}))
-    test = f"{file.name}::TestStore::test_recall_of_the_default_search_is_high"
+    test = f"{file.name}::TestStore::{test}"
     for strict in ([], ["--strict-markers"]):
         pytester.runpytest_subprocess(*strict, "-W", "error", test).assert_outcomes(passed=1)
-    pytester.makeini("[pytest]\nmarkers = recall: measures recall")
-    pytester.runpytest_subprocess("-m", "not recall", test).assert_outcomes(deselected=1)
+    pytester.makeini(f"[pytest]\nmarkers = {mark}: takes long")
+    pytester.runpytest_subprocess("-m", f"not {mark}", test).assert_outcomes(deselected=1)
 
 
 def test_no_test_of_a_section_hides_one_of_another() -> None:

@@ -39,7 +39,8 @@ def conformance(
 ) -> None:
     """Hold a store to the contract, rule by rule: does a search on it mean what it means on all others?
 
-    Runs the suite that vectorkit's own backends pass. Exit code 0 if every test passes, but for the deviations.
+    Runs the suite that vectorkit's own backends pass. Exit code 0 if every test passes, but for the deviations; 1 if
+    one fails; 2 if the store cannot be used at all.
 
         vectorkit conformance chroma:./empty
 

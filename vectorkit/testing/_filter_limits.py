@@ -7,6 +7,7 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
+import pytest
 
 from vectorkit.collection import Collection
 from vectorkit.errors import InvalidFilterError
@@ -142,6 +143,39 @@ class FilterLimitRules(Fixtures):
             assert_refused(InvalidFilterError, (v == 1).__or__, junk)
         assert_refused(InvalidFilterError, bool, v == 1)
         assert_refused(InvalidFilterError, lambda: 1 < v < 5)
+
+    @pytest.mark.parametrize("length", [300, 1100, 5000, 70_000])
+    def test_long_texts_are_compared_whole(self, plane: Collection, length: int) -> None:
+        """5.4 Values, elements, operands and parts of documents that differ in their last character are different."""
+        start = "xé" * (length // 2)
+        one, two, three = (start + last for last in "abc")
+        plane.add(
+            ids=["list", "one", "start", "two"],
+            embeddings=[[at, 0] for at in range(4)],
+            documents=[None, f"{one}.", f"{start}.", f"y{two}"],
+            metadatas=[{"v": [1, one]}, {"v": one}, {"v": start}, {"v": two}],
+        )
+        cases: list[tuple[dict[str, Any], str]] = [
+            *(({"$eq": one}, "one"), ({"$eq": start}, "start"), ({"$eq": three}, ""), ({"$ne": one}, "list start two")),
+            *(({"$in": [one, three]}, "one"), ({"$nin": [one, three]}, "list start two")),
+            *(({"$in": [start, two]}, "start two"), ({"$contains": one}, "list"), ({"$contains": two}, "")),
+            *(({"$not_contains": one}, "one start two"), ({"$gt": one}, "two"), ({"$gte": one}, "one two")),
+            *(({"$lt": two}, "one start"), ({"$lte": one}, "one start"), ({"$gt": two}, ""), ({"$gte": three}, "")),
+        ]
+        for said, ids in cases:
+            assert ids_of(plane.get(where={"v": said})) == ids.split(), [*said]
+            assert ids_of(plane.search([0, 0], where={"v": said})) == ids.split(), [*said]
+        for text, ids in ((one, "one"), (two, "two"), (three, ""), (start, "one start two"), (f"{start}.", "start")):
+            assert ids_of(plane.get(where_document={"$contains": text})) == ids.split(), text[-2:]
+            assert plane.count(where_document={"$not_contains": text}) == 4 - len(ids.split()), text[-2:]
+
+    def test_long_keys_are_told_apart_to_their_last_character(self, plane: Collection) -> None:
+        """5.9 Keys of 64, 128 and 256 characters that begin alike are different keys."""
+        for length in (64, 128, 256):
+            one, two = (last.rjust(length, "k") for last in "ab")
+            plane.upsert(ids=["a", "b"], embeddings=[[1, 0], [2, 0]], metadatas=[{one: 1, two: 2}, {one: 2}])
+            assert ids_of(plane.get(where={one: 1})) == ids_of(plane.get(where={two: 2})) == ["a"], length
+            assert plane.count({one: 2, two: None}) == plane.count({two: {"$exists": False}}) == 1, length
 
     def test_deep_filters_are_taken(self, plane: Collection) -> None:
         """5.10 Nested 8 and 32 levels deep, in every combination of `$and`, `$or` and `$not`."""

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, NoReturn, get_args
 
 import pytest
@@ -11,7 +11,7 @@ from vectorkit.errors import UnsupportedError
 from vectorkit.protocol import OPTIONAL, VectorBackend
 from vectorkit.types import Capabilities, CollectionSpec, Metric
 
-__all__ = ["Preflight", "PreflightError", "protocol_problems"]
+__all__ = ["Preflight", "PreflightError", "make_and_drop", "protocol_problems"]
 
 
 class PreflightError(Exception):
@@ -46,6 +46,16 @@ def protocol_problems(backend: object) -> list[str]:
     else:
         problems += _contradictions(backend, capabilities)
     return problems
+
+
+def make_and_drop(backend: VectorBackend) -> None:
+    """Create the plainest collection there is, and drop it; a store on which this raises fails every test."""
+    backend.create_collection(_plain(backend))
+    backend.drop_collection("preflight")
+
+
+def _plain(backend: VectorBackend) -> CollectionSpec:
+    return CollectionSpec("preflight", backend.capabilities.metrics[0], 2, language="none")
 
 
 def _contradictions(backend: object, capabilities: Capabilities) -> list[str]:
@@ -128,6 +138,7 @@ class Preflight:
             if not opened:
                 self._check_empty(backend)
             if self.first is None:
+                self._check_usable(backend)
                 self._check_text_search(backend)
                 self.first = backend
             opened.append(backend)
@@ -148,11 +159,21 @@ class Preflight:
                 "test alone (a path under tmp_path, a database or schema made for it)"
             )
 
+    def _check_usable(self, backend: VectorBackend) -> None:
+        try:
+            make_and_drop(backend)
+        except Exception as error:
+            backend.close()
+            self._fail(
+                f"the store cannot be used: making and dropping a collection raised {type(error).__name__}: {error}",
+                error,
+            )
+
     def _check_text_search(self, backend: VectorBackend) -> None:
         """Many tests depend on this capability; what contradicts another one fails a test or two."""
         declared = backend.capabilities.text_search
         try:
-            backend.create_collection(CollectionSpec("preflight", "cosine", 2, text_index=True, language="none"))
+            backend.create_collection(replace(_plain(backend), text_index=True))
         except UnsupportedError:
             if declared:
                 self._fail(
@@ -160,7 +181,7 @@ class Preflight:
                     "UnsupportedError; declare False, or make the text index"
                 )
         except Exception:
-            return  # something else is wrong: the tests of create_collection will say what
+            return  # a plain collection can be made: the tests of text search will say what is wrong
         else:
             backend.drop_collection("preflight")
             if not declared:

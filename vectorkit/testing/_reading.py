@@ -104,19 +104,22 @@ class ReadingRules(Fixtures):
         assert ten.count() == 10
 
     def test_scan_reads_what_get_reads(self, ten: Collection) -> None:
-        """4.3 The same records in the same order, for every filter and batch size."""
+        """4.3 The same records in the same order, for every filter and batch size, with vectors and without."""
         for given in _FILTERS:
-            expected = ten.get(**given)
-            for batch_size in (1, 3, 10, 11, 10**30):
-                assert list(ten.scan(**given, batch_size=batch_size)) == expected, (given, batch_size)
+            for include in (False, True):
+                expected = ten.get(**given, include_embeddings=include)
+                for batch_size in (1, 3, 10, 11, 10**30):
+                    scanned = list(ten.scan(**given, batch_size=batch_size, include_embeddings=include))
+                    assert scanned == expected, (given, batch_size, include)
+                    assert all((record.embedding is not None) is include for record in scanned)
 
     def test_a_scan_begins_after_any_id(self, store: VectorStore, ten: Collection) -> None:
         """4.3 After one that is there or not, for every filter: what a copy that was stopped goes on with."""
         for given in _FILTERS:
-            expected = ten.get(**given)
+            expected = ten.get(**given, include_embeddings=True)
             for after in ("", *_IDS, _IDS[0] + "!", "\U0010ffff"):
                 where = as_filter(given.get("where"), given.get("where_document"))
-                pages = store.backend.scan(ten.info(), Scan(where, after, batch_size=3))
+                pages = store.backend.scan(ten.info(), Scan(where, after, batch_size=3, include_embeddings=True))
                 found = [record for page in pages for record in page]
                 assert found == [record for record in expected if record.id > after], (given, after)
 

@@ -63,6 +63,17 @@ class RecordRules(Fixtures):
         plane.add(ids=ids, embeddings=[[1, at] for at in range(4)])
         assert ids_of(plane.get(ids)) == ids
 
+    def test_long_ids_are_told_apart_to_their_last_character(self, plane: Collection) -> None:
+        """2.1 By every call: none takes one for another with which it begins, or which begins alike."""
+        ids = [start + last for start in ("x" * 255, "x" * 511, "é" * 511) for last in ("", "a", "b")]
+        for id in ids:
+            plane.upsert(ids=[id], embeddings=[[1, len(id)]], metadatas=[{"id": id}])
+        assert [(record.id, record.metadata) for record in plane.get(ids)] == [(id, {"id": id}) for id in ids]
+        plane.update(ids=[ids[4]], metadatas=[{"id": "changed"}])
+        assert plane.delete(ids[::3]) == 3
+        kept = {record.id: record.metadata["id"] for record in plane.scan()}
+        assert kept == {id: "changed" if id == ids[4] else id for at, id in enumerate(ids) if at % 3}
+
     def test_ids_left_out_are_generated(self, plane: Collection) -> None:
         """2.1 They are UUIDs, all different, returned in the order of the records."""
         made = plane.add(embeddings=[[1, 0], [2, 0], [3, 0]])
@@ -210,18 +221,39 @@ class RecordRules(Fixtures):
         assert mixed["embeddings"] == mixed_before["embeddings"]
 
     def test_changing_what_was_given_or_returned_changes_nothing_stored(self, plane: Collection) -> None:
-        """2.7 The store keeps copies of its own, and hands out copies."""
-        metadata: dict[str, Any] = {"v": [1, {"w": 2}]}
-        vector = np.array([[1, 2]], dtype=np.float32)
-        plane.add(ids=["a"], embeddings=vector, metadatas=[metadata])
-        before = contents(plane)
-        metadata["v"][1]["w"] = 9
-        metadata["x"] = 1
-        vector[0, 0] = 9
-        returned: list[Record | Hit] = [*plane.get(include_embeddings=True)]
-        returned += plane.search([1, 2], include_embeddings=True)
-        for found in returned:
-            assert isinstance(found.embedding, np.ndarray)
-            found.embedding[0] = 9
-            found.metadata["v"] = 9
-        assert contents(plane) == before
+        """2.7 The store keeps copies of its own, and hands out copies, at every depth and by every call."""
+        for write in (plane.add, plane.upsert, plane.update):
+            metadata: dict[str, Any] = {"v": [1, {"w": [2]}], "d": {"e": {"f": 3}}}
+            vector = np.array([[1, 2]], dtype=np.float32)
+            write(ids=["a"], embeddings=vector, metadatas=[metadata])
+            before = contents(plane)
+            _change(metadata)
+            vector[0, 0] = 9
+            assert contents(plane) == before, write.__name__
+
+        def read() -> dict[str, list[Record] | list[Hit]]:
+            return {
+                "get": plane.get(include_embeddings=True),
+                "get by id": plane.get(["a"], include_embeddings=True),
+                "get by filter": plane.get(where={"d": {"$exists": True}}, include_embeddings=True),
+                "scan": list(plane.scan(include_embeddings=True)),
+                "search": plane.search([1, 2], include_embeddings=True),
+                "search with a filter": plane.search([1, 2], where={"d": {"$ne": 1}}, include_embeddings=True),
+                "search_many": plane.search_many([[1, 2], [1, 2]], include_embeddings=True)[1],
+            }
+
+        for way, found in read().items():
+            (one,) = found
+            assert isinstance(one.embedding, np.ndarray)
+            one.embedding[0] = 9
+            _change(one.metadata)
+            assert contents(plane) == before, way
+
+
+def _change(metadata: dict[str, Any]) -> None:
+    """From the innermost values outwards."""
+    metadata["v"][1]["w"].append(9)
+    metadata["v"][1]["x"] = 9
+    metadata["v"].append(9)
+    metadata["d"]["e"]["f"] = 9
+    metadata["x"] = 9

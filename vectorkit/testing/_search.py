@@ -108,6 +108,24 @@ class SearchRules(Fixtures):
             ), (query, vector)
             assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
+    @pytest.mark.parametrize("metric", _METRICS)
+    def test_opposite_vectors_are_opposite_in_any_dimension(self, store: VectorStore, metric: Metric) -> None:
+        """6.2 Also vectors of one number, of which there are two directions."""
+        for dimension in (1, 2, 3, 8):
+            docs = store.create_collection(f"docs-{dimension}", dimension=dimension, metric=metric)
+            docs.add(ids=["far", "near"], embeddings=[[-2.0] * dimension, [3.0] * dimension])
+            root = math.sqrt(dimension)
+            expected: dict[Metric, list[tuple[str, float, float]]] = {
+                "cosine": [("near", 0, 1), ("far", 2, -1)],
+                "l2": [("near", 2 * root, 1 / (1 + 2 * root)), ("far", 3 * root, 1 / (1 + 3 * root))],
+                "ip": [("near", -3 * dimension, 3 * dimension), ("far", 2 * dimension, -2 * dimension)],
+            }
+            for exact in (None, True, False):
+                hits = docs.search([1.0] * dimension, exact=exact)
+                for hit, (id, distance, score) in zip(hits, expected[metric], strict=True):
+                    assert hit.id == id, (dimension, exact)
+                    assert (hit.distance, hit.score) == pytest.approx((distance, score), rel=1e-6, abs=1e-6)
+
     def test_a_cosine_is_never_beyond_its_range(self, store: VectorStore) -> None:
         """6.2 Rounding takes no distance out of [0, 2], nor a score out of [-1, 1]; parallel vectors tie."""
         rng = np.random.default_rng(62)
@@ -137,6 +155,21 @@ class SearchRules(Fixtures):
             for k in (1, 10, 119, 120):
                 assert_same_hits(docs.search(query, k), expected, k, metric, query)
             assert_same_hits(docs.search(query, 120, exact=True), expected, 120, metric, query)
+
+    @pytest.mark.parametrize("metric", _METRICS)
+    def test_what_lies_near_the_query_is_measured_as_well(self, store: VectorStore, metric: Metric) -> None:
+        """6.5 A record is at no distance from itself, and near copies are where they are, whatever their norms."""
+        rng = np.random.default_rng(650)
+        base = (rng.normal(size=(12, 64)) * 10.0 ** rng.integers(-3, 4, size=(12, 1))).astype(np.float32)
+        near = [base * (1 + rng.normal(size=base.shape) * off) for off in (1e-5, 1e-3)]
+        vectors = np.concatenate([base, *near]).astype(np.float32)
+        ids = [f"{at:02}" for at in range(36)]
+        docs = store.create_collection("docs", dimension=64, metric=metric)
+        docs.add(ids=ids, embeddings=vectors)
+        for query in vectors[::3]:
+            expected = ranking(metric, query, ids, vectors)
+            for exact in (None, True, False):
+                assert_same_hits(docs.search(query, 36, exact=exact), expected, 36, metric, query)
 
     def test_near_misses_are_told_apart(self, store: VectorStore) -> None:
         """6.5 Records whose distances differ by more than the tolerance never swap, be it ever so little."""

@@ -127,6 +127,23 @@ class UpdateRules(Fixtures):
         assert sum(f"'{id}'" in message for id in many) == 10
         assert contents(plane) == before
 
+    def test_an_update_in_two_parts_is_refused_whole(self, texts: Collection) -> None:
+        """3.4 A document that is embedded beside one that is removed: if one row is refused, neither is written."""
+        full: Metadata = {f"k{at}": at for at in range(256)}
+        texts.add(ids=["a", "full"], documents=["alpha", "full"], metadatas=[{"v": 1}, full])
+        before = contents(texts)
+        bad: list[tuple[type[VectorKitError], str, dict[str, Any]]] = [
+            (RecordNotFoundError, "missing", {}),
+            (RecordNotFoundError, "missing", {"metadatas": [{"v": 9}, {"v": 9}]}),
+            (RecordNotFoundError, "missing", {"metadatas": [{"v": 9}, {"v": 9}], "merge": True}),
+            (InvalidMetadataError, "full", {"metadatas": [{"v": 9}, {"v": 9}], "merge": True}),
+        ]
+        for error, id, given in bad:
+            for ids in (["a", id], [id, "a"]):
+                for documents in (["new", None], [None, "new"]):
+                    assert_refused(error, texts.update, ids=ids, documents=documents, **given)
+                    assert contents(texts) == before, (ids, documents, given)
+
     def test_a_bad_update_writes_nothing(self, plane: Collection) -> None:
         """3.4 Wrong columns, a merge beyond the limits of 2.5, or a document that nothing can embed."""
         plane.add(

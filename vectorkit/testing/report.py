@@ -20,8 +20,10 @@ from typing import Any, Final, Literal, TypeAlias
 import pytest
 
 from vectorkit.errors import InvalidArgumentError, VectorKitError
+from vectorkit.protocol import VectorBackend
 from vectorkit.registry import open_backend
 from vectorkit.testing._examples import EXAMPLES_VARIABLE
+from vectorkit.testing._preflight import make_and_drop, protocol_problems
 from vectorkit.types import Capabilities
 
 __all__ = ["NAME", "SECTIONS", "URL", "Outcome", "Report", "Result", "Section", "run"]
@@ -165,7 +167,7 @@ def run(
         InvalidArgumentError: The URL is malformed, the store holds collections already, or `deviations` names a test
             that is not there.
         MissingDependencyError: The backend's client library is not installed.
-        BackendError: The store cannot be opened.
+        BackendError: The store cannot be opened, or no collection can be made in it.
         VectorKitError: pytest itself failed.
         KeyboardInterrupt: The run was interrupted; what it had made is dropped.
     """
@@ -173,6 +175,8 @@ def run(
     try:
         held = [info.name for info in backend.list_collections()]
         capabilities = backend.capabilities
+        if not held:
+            _try_out(backend)
     finally:
         backend.close()
     if held:
@@ -199,6 +203,18 @@ def run(
         },
         results=sorted(recorder.results, key=lambda result: [int(part) for part in result.rule.split(".")]),
     )
+
+
+def _try_out(backend: VectorBackend) -> None:
+    """Raise what makes the store unusable, such as an extension that its server lacks; a bug is left to the suite."""
+    if protocol_problems(backend):
+        return
+    try:
+        make_and_drop(backend)
+    except VectorKitError:
+        raise
+    except Exception:
+        return  # no error of ours: the backend itself is wrong, and the suite says so in its report
 
 
 _OUTCOMES: Final[tuple[Outcome, ...]] = ("passed", "failed", "deviation", "not run")

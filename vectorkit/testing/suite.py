@@ -22,6 +22,7 @@ from vectorkit.testing._records import RecordRules
 from vectorkit.testing._reembed import ReembedRules
 from vectorkit.testing._reranking import RerankingRules
 from vectorkit.testing._search import SearchRules
+from vectorkit.testing._sizes import SizeRules
 from vectorkit.testing._text import TextRules
 from vectorkit.testing._text_index import TextIndexRules
 from vectorkit.testing._ties import TieRules
@@ -48,6 +49,7 @@ class BackendConformance(
     SearchRules,
     TieRules,
     LargeSearchRules,
+    SizeRules,
     TextIndexRules,
     TextRules,
     HybridRules,
@@ -70,8 +72,8 @@ class BackendConformance(
 
     What the backend cannot do is read from its capabilities; the suite checks that it then refuses, and skips nothing.
     The examples of the property tests are always the same; the environment variable `VECTORKIT_CONFORMANCE_EXAMPLES`
-    sets their number, for a longer run. The tests that measure recall are marked `recall` where the project has
-    registered that mark.
+    sets their number, for a longer run. The tests that measure recall are marked `recall`, and those that write more
+    than 10,000 records `large`, where the project has registered these marks.
 
     Attributes:
         deviations: Tests of the suite, by name (`"test_x"`, or `"test_x[l2]"` for one case of it), that the backend is

@@ -31,7 +31,7 @@ from vectorkit_pgvector.sql.tables import WHOLE, Facts, Layout, Statement, Table
 from vectorkit_pgvector.sql.text import TextTables
 from vectorkit_pgvector.text import words
 
-__all__ = ["Catalog"]
+__all__ = ["Catalog", "not_installed"]
 
 _SCHEMA_VERSION: Final = 1
 """Of the tables as they are laid out here; raised when an older release could no longer read them."""
@@ -177,10 +177,7 @@ class Catalog:
                 f"do so; an administrator must run there, once: CREATE EXTENSION vector;"
             ) from error
         except (errors.FeatureNotSupported, errors.UndefinedFile) as error:
-            raise BackendError(
-                "pgvector is not installed on the server: use the Docker image pgvector/pgvector:pg18, install the "
-                "package (postgresql-18-pgvector), or enable it in the settings of a managed service"
-            ) from error
+            raise not_installed(session.connection.info.server_version) from error
         facts = self._find_extension(session)
         if facts is None:
             raise BackendError("pgvector was dropped while a collection was being created; try again")
@@ -385,6 +382,20 @@ class Catalog:
     def _info(self, spec: CollectionSpec, generation: int, adopted: str | None) -> CollectionInfo:
         info = CollectionInfo(spec, str(generation))
         return replace(info, location=adopted or table_name(self._schema, info))
+
+
+def not_installed(server_version: int) -> BackendError:
+    """The error for a server that lacks pgvector's files, which are made for one major version each.
+
+    Args:
+        server_version: As libpq has it, such as 170005.
+    """
+    major = server_version // 10_000
+    return BackendError(
+        f"pgvector is not installed on the server, which is PostgreSQL {major}: use the Docker image "
+        f"pgvector/pgvector:pg{major}, install the package (postgresql-{major}-pgvector), or enable it in the settings "
+        "of a managed service"
+    )
 
 
 def _exists(table: str) -> Statement:

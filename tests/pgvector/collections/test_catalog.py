@@ -21,6 +21,7 @@ from vectorkit import (
 from vectorkit.backend.requests import VectorSearch
 from vectorkit.embedders import HashEmbedder
 from vectorkit_pgvector import PgVectorBackend
+from vectorkit_pgvector.collections.catalog import not_installed
 
 Connection = psycopg.Connection[Any]
 
@@ -207,10 +208,19 @@ def test_where_pgvector_is_not_installed_it_is_said_how_to(database: str) -> Non
     with psycopg.connect(database, autocommit=True) as admin:
         if admin.info.server_version < 180000:
             pytest.skip("extension_control_path came with PostgreSQL 18")
-        name = sql.Identifier(admin.info.dbname)
+        name, major = sql.Identifier(admin.info.dbname), admin.info.server_version // 10_000
         admin.execute(sql.SQL("ALTER DATABASE {} SET extension_control_path = '/nonexistent'").format(name))
-    with VectorStore(PgVectorBackend(database)) as store, pytest.raises(BackendError, match="pgvector/pgvector:pg18"):
+    said = f"pgvector/pgvector:pg{major}, .*postgresql-{major}-pgvector"
+    with VectorStore(PgVectorBackend(database)) as store, pytest.raises(BackendError, match=said):
         store.create_collection("docs", dimension=2)
+
+
+@pytest.mark.parametrize(("server_version", "major"), [(150017, 15), (170005, 17), (180004, 18)])
+def test_the_package_that_is_missing_is_of_the_servers_version(server_version: int, major: int) -> None:
+    """8.3 Whatever the server's version, the message names the files made for it."""
+    said = str(not_installed(server_version))
+    assert f"pgvector/pgvector:pg{major}," in said
+    assert f"(postgresql-{major}-pgvector)" in said
 
 
 def test_the_extension_may_be_in_any_schema(database: str) -> None:

@@ -20,6 +20,7 @@ from vectorkit.testing.faults import (
     reading,
     records,
     reranking,
+    sizes,
     text,
     writing,
 )
@@ -32,7 +33,7 @@ Fault: TypeAlias = type[FaultyBackend] | type[FaultyCollection] | type[FaultySto
 
 _MODULES: Final = (
     *(collections, records, writing, reading, filters, comparisons, ranking, indexes, text, hybrid, reranking),
-    *(differences, facade),
+    *(sizes, differences, facade),
 )
 
 

@@ -11,14 +11,17 @@ from vectorkit.types import Metadata
 
 __all__ = [
     "BoolsAreNumbers",
+    "ComparesBeginnings",
     "ComparesInFloat64",
     "ContainsFindsSubstrings",
     "FalsyIsNoValue",
     "IgnoresCaseOfValues",
+    "IgnoresLongText",
     "ListsEqualTheirElements",
     "NormalisesText",
     "NumbersInTextAreNumbers",
     "OrdersAcrossTypes",
+    "OrdersByBeginnings",
     "OrdersNumbersAsText",
     "OrdersTextByLocale",
     "OrdersTextByUtf16",
@@ -63,6 +66,22 @@ class ComparesInFloat64(FaultyConditions):
     def _taken(self, value: Any) -> Any:
         is_small_enough = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**300
         return float(value) if is_small_enough else value
+
+
+class ComparesBeginnings(FaultyConditions):
+    """5.4 Long strings are equal if their first 1,024 characters are, as where an index holds a prefix."""
+
+    def _taken(self, value: Any) -> Any:
+        return value[:1024] if isinstance(value, str) else value
+
+
+class IgnoresLongText(FaultyFilters):
+    """5.4 Does not find strings of more than 256 characters, as under `ignore_above` of Elasticsearch's mappings."""
+
+    def _compare(self, condition: Compare, metadata: Metadata) -> bool:
+        value = metadata.get(condition.key)
+        is_long = isinstance(value, str) and len(value) > 256
+        return not (is_long and condition.op in ("$eq", "$in")) and super()._compare(condition, metadata)
 
 
 class FalsyIsNoValue(FaultyFilters):
@@ -127,6 +146,13 @@ class OrdersNumbersAsText(_FaultyOrder):
 
     def _taken(self, value: Any) -> Any:
         return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class OrdersByBeginnings(_FaultyOrder):
+    """5.5 Orders strings by their first 1,024 characters, `max_sort_length` of MySQL."""
+
+    def _taken(self, value: Any) -> Any:
+        return value[:1024] if isinstance(value, str) else value
 
 
 class OrdersTextByLocale(_FaultyOrder):

@@ -14,15 +14,18 @@ from vectorkit.types import CollectionInfo, Metadata, Ranking
 __all__ = [
     "AbsentIsNotNull",
     "ComplementNeedsAValue",
+    "CutsKeys",
     "CutsLongSets",
     "DotsArePaths",
     "EmptySetMatchesAll",
     "FetchesMoreAndFilters",
     "FiltersAfterTheCut",
     "FiltersDocumentsByWord",
+    "FindsBeginnings",
     "IgnoresCaseInDocuments",
     "IgnoresCaseOfKeys",
     "IgnoresDocumentFilters",
+    "IgnoresTheRestOfDocuments",
     "NegatesByTurningAround",
     "NotContainsNeedsADocument",
     "NotContainsNeedsAList",
@@ -109,6 +112,14 @@ class IgnoresCaseOfKeys(FaultyFilters):
         return super()._compare(replace(condition, key=condition.key.casefold()), folded)
 
 
+class CutsKeys(FaultyFilters):
+    """5.9 Knows keys by their first 63 characters, as PostgreSQL does its identifiers."""
+
+    def _compare(self, condition: Compare, metadata: Metadata) -> bool:
+        cut = {key[:63]: value for key, value in metadata.items()}
+        return super()._compare(replace(condition, key=condition.key[:63]), cut)
+
+
 class DotsArePaths(FaultyFilters):
     """5.9 Reads `a.b` as `b` inside `a`, as document stores do."""
 
@@ -152,6 +163,20 @@ class IgnoresCaseInDocuments(FaultyFilters):
 
     def _contains(self, text: str, document: str | None) -> bool:
         return document is not None and text.casefold() in document.casefold()
+
+
+class FindsBeginnings(FaultyFilters):
+    """5.11 Looks for the first 256 characters of what a document should hold, as clients do that bound a term."""
+
+    def _contains(self, text: str, document: str | None) -> bool:
+        return super()._contains(text[:256], document)
+
+
+class IgnoresTheRestOfDocuments(FaultyFilters):
+    """5.11 Looks into the first 32,766 bytes of a document, the longest term of Lucene."""
+
+    def _contains(self, text: str, document: str | None) -> bool:
+        return document is not None and text.encode() in document.encode()[:32_766]
 
 
 class ReadsWildcards(FaultyFilters):

@@ -1,4 +1,4 @@
-"""Stores that measure, score, order or cut otherwise (rules 6.1 to 6.5, 6.8 and 6.10)."""
+"""Stores that measure, score, order or cut otherwise (rules 2.7, 6.1 to 6.5, 6.8 and 6.10)."""
 
 import math
 from dataclasses import replace
@@ -9,7 +9,7 @@ import numpy as np
 from vectorkit.backend.requests import Read, VectorSearch
 from vectorkit.errors import BackendError
 from vectorkit.testing.faults._backend import ALL, FaultyBackend
-from vectorkit.types import CollectionInfo, Hit, Ranking, Record
+from vectorkit.types import CollectionInfo, FloatArray, Hit, Ranking, Record
 
 __all__ = [
     "AddsOneToProducts",
@@ -18,9 +18,12 @@ __all__ = [
     "AnswersTheFirstQueryForAll",
     "CosinesBeyondTheirRange",
     "CutsBeforeItOrdersTies",
+    "ForgetsTheSignOfOneNumber",
     "ForgetsToNormalise",
     "FoundVectorsAreFloat64",
     "HidesIdenticalVectors",
+    "HitsShareNestedValues",
+    "MeasuresByExpansion",
     "OneTooFew",
     "OneTooMany",
     "ProductsUpsideDown",
@@ -35,6 +38,14 @@ __all__ = [
     "SquaresDistances",
     "TiesInOrderOfWriting",
 ]
+
+
+class HitsShareNestedValues(FaultyBackend):
+    """2.7 A change to a list inside a hit's metadata changes the record, as where a dict is copied at its top alone."""
+
+    def _bent_hits(self, hits: list[Hit], collection: CollectionInfo) -> list[Hit]:
+        rows = self._rows(collection)
+        return [replace(hit, metadata={**rows[hit.id].metadata}) for hit in hits]
 
 
 class OneTooMany(FaultyBackend):
@@ -105,6 +116,14 @@ class ForgetsToNormalise(FaultyBackend):
         if collection.metric == "cosine":
             collection = replace(collection, spec=replace(collection.spec, metric="ip"))
         return super().search(collection, request)
+
+
+class ForgetsTheSignOfOneNumber(FaultyBackend):
+    """6.2 Of vectors of one number all are parallel under `cosine`, as where a norm is the number itself."""
+
+    def _bent_hits(self, hits: list[Hit], collection: CollectionInfo) -> list[Hit]:
+        bend = collection.metric == "cosine" and collection.dimension == 1
+        return [replace(hit, distance=0.0, score=1.0) for hit in hits] if bend else hits
 
 
 class ScoreIsADistance(FaultyBackend):
@@ -179,6 +198,27 @@ class RoundsScores(FaultyBackend):
 
     def _bent_hits(self, hits: list[Hit], collection: CollectionInfo) -> list[Hit]:
         return [replace(hit, score=round(hit.score, 4), distance=round(hit.distance or 0.0, 4)) for hit in hits]
+
+
+class MeasuresByExpansion(FaultyBackend):
+    """6.5 Under `l2` takes the root of `a² + b² - 2ab` in float32, which is far off where a and b are near."""
+
+    def search(self, collection: CollectionInfo, request: VectorSearch) -> list[Ranking]:
+        if collection.metric != "l2":
+            return super().search(collection, request)
+        found = super().search(collection, replace(request, include_embeddings=True))
+        rankings: list[Ranking] = []
+        for query, each in zip(request.queries, found, strict=True):
+            hits = [self._measured(query, hit, request.include_embeddings) for hit in each.hits]
+            rankings.append(replace(each, hits=sorted(hits, key=lambda hit: (hit.distance or 0.0, hit.id))))
+        return rankings
+
+    def _measured(self, query: FloatArray, hit: Hit, include_embeddings: bool) -> Hit:
+        vector = np.asarray(hit.embedding)
+        square = np.float32(query @ query) + np.float32(vector @ vector) - np.float32(2) * np.float32(query @ vector)
+        distance = math.sqrt(max(float(square), 0.0))
+        embedding = vector if include_embeddings else None
+        return replace(hit, distance=distance, score=1.0 / (1.0 + distance), embedding=embedding)
 
 
 class AnswersTheFirstQueryForAll(FaultyBackend):

@@ -18,6 +18,7 @@ __all__ = [
     "LosesLongListsOfIds",
     "OrdersIdsByLocale",
     "ScanBeginsWithTheIdItself",
+    "ScanForgetsVectors",
     "ScanLosesTheLastPage",
     "ScansByOffset",
 ]
@@ -111,6 +112,14 @@ class ScanBeginsWithTheIdItself(FaultyBackend):
         if request.after is not None:
             yield super().get(collection, Read([request.after], request.where))
         yield from super().scan(collection, request)
+
+
+class ScanForgetsVectors(FaultyBackend):
+    """4.3 Only the first page of a scan holds vectors: the other pages are asked for without that option."""
+
+    def scan(self, collection: CollectionInfo, request: Scan) -> Iterator[list[Record]]:
+        for at, page in enumerate(super().scan(collection, request)):
+            yield page if at == 0 else [replace(record, embedding=None) for record in page]
 
 
 class ScanLosesTheLastPage(FaultyBackend):

@@ -2,13 +2,14 @@
 
 import json
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from vectorkit._narrow import is_dict, is_list
-from vectorkit.backend.requests import Read
+from vectorkit.backend.requests import Read, Scan
 from vectorkit.errors import BackendError, InvalidVectorError
 from vectorkit.testing.faults._backend import FaultyBackend
 from vectorkit.types import Batch, CollectionInfo, Record
@@ -17,6 +18,7 @@ __all__ = [
     "BoolsBecomeIntegers",
     "CountsIdsInBytes",
     "CutsDocuments",
+    "CutsIds",
     "DropsEmptyLists",
     "DropsNulls",
     "EmptyDocumentsBecomeNone",
@@ -32,6 +34,8 @@ __all__ = [
     "RefusesZeroVectors",
     "RoundsFloats",
     "RoundsLargeIntegers",
+    "ScansShareNestedValues",
+    "SharesNestedValues",
     "TrimsIds",
     "TruncatesVectors",
     "WholeFloatsBecomeIntegers",
@@ -66,6 +70,16 @@ class CountsIdsInBytes(FaultyBackend):
         if any(len(id.encode()) > 512 for id in batch.ids):
             raise BackendError("an id is at most 512 bytes long")
         return batch
+
+
+class CutsIds(FaultyBackend):
+    """2.1 Looks ids up by their first 255 characters, as an index on a prefix does."""
+
+    def _bent_batch(self, batch: Batch) -> Batch:
+        return replace(batch, ids=[id[:255] for id in batch.ids])
+
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
+        return super().get(collection, replace(request, ids=request.ids and [*{id[:255]: None for id in request.ids}]))
 
 
 class TruncatesVectors(FaultyBackend):
@@ -212,3 +226,21 @@ class HandsOutItsOwnObjects(FaultyBackend):
         rows = self._rows(collection)
         found = super().get(collection, request)
         return [replace(record, metadata=rows[record.id].metadata) for record in found]
+
+
+class SharesNestedValues(FaultyBackend):
+    """2.7 A change to a list inside metadata that was returned changes the record, as after a shallow copy."""
+
+    def get(self, collection: CollectionInfo, request: Read) -> list[Record]:
+        rows = self._rows(collection)
+        found = super().get(collection, request)
+        return [replace(record, metadata={**rows[record.id].metadata}) for record in found]
+
+
+class ScansShareNestedValues(FaultyBackend):
+    """2.7 The same of the records of a scan alone."""
+
+    def scan(self, collection: CollectionInfo, request: Scan) -> Iterator[list[Record]]:
+        rows = self._rows(collection)
+        for page in super().scan(collection, request):
+            yield [replace(record, metadata={**rows[record.id].metadata}) for record in page]

@@ -27,6 +27,7 @@ __all__ = [
     "MergesOnUpsert",
     "ReplacesOnMerge",
     "UpdateAdds",
+    "UpdateChecksEachPart",
     "UpdateIgnoresMissing",
     "UpdateStopsHalfWay",
     "WritesAThousandAtMost",
@@ -195,6 +196,14 @@ class UpdateStopsHalfWay(UpdateIgnoresMissing):
     def update(self, collection: CollectionInfo, patches: Sequence[Patch]) -> None:
         super().update(collection, patches)
         FaultyBackend.update(self, collection, [Patch(patch.ids, None, None, None) for patch in patches])
+
+
+class UpdateChecksEachPart(FaultyBackend):
+    """3.4 Looks for the ids of each part of an update just before it writes that part; the parts before it stay."""
+
+    def update(self, collection: CollectionInfo, patches: Sequence[Patch]) -> None:
+        for patch in patches:
+            super().update(collection, [patch])
 
 
 class UpdateAdds(FaultyBackend):
