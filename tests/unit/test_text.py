@@ -85,7 +85,7 @@ def test_time_does_not_grow_with_the_square_of_a_run_of_marks() -> None:
 
 
 def test_a_document_of_ten_megabytes_is_analysed() -> None:
-    texts = {"lorem ipsum " * 900_000: 2, "東京" * 5_000_000: 2, "x" * 10_000_000: 1, "\u0301" * 10_000_000: 0}
+    texts = {"lorem ipsum " * 900_000: 2, "東京" * 1_700_000: 2, "x" * 10_000_000: 1, "\u0301" * 10_000_000: 0}
     for text, distinct in texts.items():
         assert len(analyzer("english").counts(text)) == distinct
 
