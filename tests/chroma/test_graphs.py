@@ -262,6 +262,10 @@ def test_what_a_newer_chroma_may_do_makes_it_save_nothing(
     tmp_path: Path, warned: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, newer: str
 ) -> None:
     """9.4 Where its files are not known here, no graph is thrown away and none is saved."""
+
+    def unknown(database: object) -> None:
+        """As of a setting that is not known."""
+
     filled(tmp_path)
     graph = graph_of(tmp_path)
     if newer == "header":
@@ -276,7 +280,7 @@ def test_what_a_newer_chroma_may_do_makes_it_save_nothing(
     elif newer == "file":
         (graph / "journal.bin").write_bytes(b"")
     else:
-        monkeypatch.setattr("vectorkit_chroma.graphs.folder.keeps_log", lambda database: None)
+        monkeypatch.setattr("vectorkit_chroma.graphs.folder.keeps_log", unknown)
     files = {path: path.read_bytes() for path in graph.iterdir()}
     with suppress(vk.BackendError), vk.connect(f"chroma:{tmp_path}") as store:
         docs = store.get_collection("docs")

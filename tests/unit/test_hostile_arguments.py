@@ -4,7 +4,7 @@ import inspect
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -61,6 +61,10 @@ def fails(*_: Any) -> Any:
     raise Own
 
 
+DEEP: Final[list[Callable[[Any], Any]]] = [lambda x: [x], lambda x: {"a": x}, lambda x: {"$not": x}, lambda x: (x,)]
+WIDE: Final[list[Callable[[Any], Any]]] = [lambda x: [x, x], lambda x: {"a": x, "b": x}, lambda x: {"$or": [x, x]}]
+
+
 def nested(wrap: Callable[[Any], Any], times: int) -> Any:
     value: Any = 1
     for _ in range(times):
@@ -83,8 +87,8 @@ CONSTANTS: Final[list[Any]] = [
     *({"a": 1}, {1: 1}, {"": 1}, {"a\0": 1}, {"a": "\ud800"}, {"a": Surly()}, {"$and": 1}, {"$or": [1]}),
     *({"a": {"$in": 1}}, {"a": {"$eq": {}}}, {"a": {"$gt": None}}, {"$contains": ""}, {"$contains": 1}),
     *(vk.F("a") == 1, vk.HNSW(), [vk.Query()], [vk.Query(vector=[math.nan])], range(3), memoryview(b"x")),
-    *(nested(wrap, 5000) for wrap in (lambda x: [x], lambda x: {"a": x}, lambda x: {"$not": x}, lambda x: (x,))),
-    *(nested(wrap, 40) for wrap in (lambda x: [x, x], lambda x: {"a": x, "b": x}, lambda x: {"$or": [x, x]})),
+    *(nested(wrap, 5000) for wrap in DEEP),
+    *(nested(wrap, 40) for wrap in WIDE),
 ]  # fmt: skip
 READ_ONCE: Final[list[Callable[[], Any]]] = [
     lambda: iter([]),
@@ -144,8 +148,18 @@ OF_COLLECTION: Final[dict[str, dict[str, Any]]] = {
     "ingest": {"source": ["alpha"], "ids": "content"},
     "reembed": {"embedder": HashEmbedder(16)},
 }
-METHODS: Final = sorted(name for name, each in inspect.getmembers(vk.Collection, callable) if not name.startswith("_"))
+METHODS: Final = sorted(name for name, _ in inspect.getmembers(vk.Collection, callable) if not name.startswith("_"))
 OF_CONDITION: Final = ("in_", "not_in", "exists", "contains", "not_contains", "__eq__", "__ne__", "__gt__", "__le__")
+
+
+def all_alike(query: str, texts: Sequence[str]) -> list[float]:
+    return [1.0] * len(texts)
+
+
+def of_condition(name: str) -> Callable[[Given], Call]:
+    return lambda _: (getattr(vk.F("a"), name), {})
+
+
 FUNCTIONS: Final[dict[str, Callable[[Given], Call]]] = {
     "connect": lambda _: (vk.connect, {}),
     "VectorStore": lambda _: (vk.VectorStore, {}),
@@ -169,7 +183,7 @@ FUNCTIONS: Final[dict[str, Callable[[Given], Call]]] = {
     "diversify": lambda given: (vk.diversify, {"hits": given.hits}),
     "rerank": lambda given: (
         vk.rerank,
-        {"query": "a", "hits": given.hits, "reranker": lambda query, texts: [1.0] * len(texts)},
+        {"query": "a", "hits": given.hits, "reranker": all_alike},
     ),
     "copy": lambda given: (vk.copy, {"source": given.store, "target": given.other}),
     "verify": lambda given: (vk.verify, {"source": given.store, "target": given.store}),
@@ -178,13 +192,13 @@ FUNCTIONS: Final[dict[str, Callable[[Given], Call]]] = {
         {"first": given.store, "second": given.store, "queries": ["alpha"], "embedder": given.embedder},
     ),
     "lint": lambda given: (vk.lint, {"source": given.store}),
-    **{f"F.{name}": lambda _, name=name: (getattr(vk.F("a"), name), {}) for name in OF_CONDITION},
+    **{f"F.{name}": of_condition(name) for name in OF_CONDITION},
 }  # fmt: skip
 
 
 def use(result: Any) -> None:
     """Read the first of what is returned lazily, and let go of what holds resources."""
-    if isinstance(result, Iterator):
+    if hasattr(result, "__next__"):
         list(itertools.islice(result, 3))
     elif hasattr(result, "close") and not isinstance(result, MemoryBackend):
         closed = result.close()
