@@ -370,7 +370,7 @@ def test_a_closed_cache_opens_again_when_it_is_used(path: Path) -> None:
     ("arguments", "message"),
     [
         ({"embedder": len}, "is no embedder"),
-        ({"path": 5}, "path is a str"),
+        ({"path": 5}, "path is a path, not int"),
         ({"max_bytes": 100}, "at least 1,048,576"),
         ({"max_bytes": 1e9}, "max_bytes is an int"),
     ],
