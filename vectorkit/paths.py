@@ -8,7 +8,7 @@ import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from vectorkit.errors import InvalidArgumentError
 from vectorkit.validation import short
@@ -33,7 +33,8 @@ def local_path(path: object, what: str) -> Path:
     """
     if not isinstance(path, str | os.PathLike):
         raise InvalidArgumentError(f"{what} is a path, not {type(path).__name__}")
-    text: object = os.fspath(path)
+    given: Any = path
+    text: object = os.fspath(given)
     if not isinstance(text, str) or not text or "\0" in text:
         raise InvalidArgumentError(f"{what} is a path without NUL, not empty, not {short(text)}")
     try:

@@ -114,18 +114,22 @@ def test_from_texts_opens_and_adds() -> None:
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("method", "arguments"),
     [
-        lambda store: store.similarity_search("x", filter=lambda document: True),
-        lambda store: store.similarity_search("x", filter={"a": {"$regex": "x"}}),
-        lambda store: store.similarity_search("x", kk=3),
-        lambda store: store.add_texts(["a", "b"], [{}]),
-        lambda store: store.add_texts(["a"], bulk=True),
-        lambda _: VectorKitVectorStore(cast("vk.Collection", "docs")),
+        ("similarity_search", {"query": "x", "filter": len}),
+        ("similarity_search", {"query": "x", "filter": {"a": {"$regex": "x"}}}),
+        ("similarity_search", {"query": "x", "kk": 3}),
+        ("add_texts", {"texts": ["a", "b"], "metadatas": [{}]}),
+        ("add_texts", {"texts": ["a"], "bulk": True}),
     ],
 )
-def test_what_it_cannot_do_is_a_typed_error(call: Any) -> None:
+def test_what_it_cannot_do_is_a_typed_error(method: str, arguments: dict[str, Any]) -> None:
     with vk.connect("memory:") as opened:
         store = VectorKitVectorStore(opened.create_collection("docs", embedder=EMBEDDER))
         with pytest.raises(vk.InvalidArgumentError):
-            call(store)
+            getattr(store, method)(**arguments)
+
+
+def test_only_a_collection_becomes_a_store() -> None:
+    with pytest.raises(vk.InvalidArgumentError, match="must be a vectorkit Collection"):
+        VectorKitVectorStore(cast("vk.Collection", "docs"))

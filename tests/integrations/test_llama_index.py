@@ -28,7 +28,7 @@ TEXTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def nodes() -> list[TextNode]:
-    made = []
+    made: list[TextNode] = []
     for id, (text, metadata) in TEXTS.items():
         node = TextNode(id_=id, text=text, metadata=metadata, embedding=EMBEDDER.embed_query(text).tolist())
         node.relationships[NodeRelationship.SOURCE] = RelatedNodeInfo(node_id=f"doc-{id}")

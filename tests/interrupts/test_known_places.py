@@ -141,7 +141,7 @@ def test_the_call_after_an_error_of_a_callback_is_right(store: VectorStore) -> N
             call(store, docs)
         # A read in a thread of its own would wait for ever for a lock that is left behind.
         found: list[list[str]] = []
-        thread = Thread(target=lambda found=found: found.append([hit.id for hit in docs.search("red", 2)]), daemon=True)
+        thread = Thread(target=_note_hits, args=(docs, found), daemon=True)
         thread.start()
         thread.join(20)
         assert found == [["a", "b"]], name
@@ -152,3 +152,7 @@ def test_the_call_after_an_error_of_a_callback_is_right(store: VectorStore) -> N
     assert [hit.id for hit in docs.search("blue", mode="text")] == ["b"]
     docs = docs.reembed(HashEmbedder(16))
     assert [hit.id for hit in docs.search("red", 2)] == ["a", "b"]
+
+
+def _note_hits(docs: Collection, found: list[list[str]]) -> None:
+    found.append([hit.id for hit in docs.search("red", 2)])

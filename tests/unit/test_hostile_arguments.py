@@ -199,7 +199,8 @@ FUNCTIONS: Final[dict[str, Callable[[Given], Call]]] = {
 def use(result: Any) -> None:
     """Read the first of what is returned lazily, and let go of what holds resources."""
     if hasattr(result, "__next__"):
-        list(itertools.islice(result, 3))
+        lazy: Iterator[object] = result
+        list(itertools.islice(lazy, 3))
     elif hasattr(result, "close") and not isinstance(result, MemoryBackend):
         closed = result.close()
         if inspect.iscoroutine(closed):

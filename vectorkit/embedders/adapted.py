@@ -299,7 +299,8 @@ def _haystack(source: Any, queries: Any) -> _Source | None:
 def _function(source: Any, queries: object) -> _Source | None:
     if not callable(source) or inspect.iscoroutinefunction(source):
         return None
-    return _Source("function", None, source, lambda text: next(iter(source([text]))))
+    embed: Callable[[list[str]], Any] = source
+    return _Source("function", None, embed, lambda text: next(iter(embed([text]))))
 
 
 def _takes(function: Any, parameter: str) -> bool:

@@ -185,7 +185,7 @@ class VectorKitVectorStore(VectorStore):
             documents: The documents; one without an id gets a UUID.
             **kwargs: `ids`, in place of the documents' own.
         """
-        ids = kwargs.pop("ids", None) or [document.id for document in documents]
+        ids: Any = kwargs.pop("ids", None) or [document.id for document in documents]
         return self.add_texts(
             [document.page_content for document in documents],
             [document.metadata for document in documents],

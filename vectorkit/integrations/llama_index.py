@@ -26,7 +26,9 @@ from vectorkit.validation import MetricName
 try:
     from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.bridge.pydantic import PrivateAttr
-    from llama_index.core.indices.query.embedding_utils import get_top_k_mmr_embeddings
+    from llama_index.core.indices.query.embedding_utils import (
+        get_top_k_mmr_embeddings,  # pyright: ignore[reportUnknownVariableType]
+    )
     from llama_index.core.schema import BaseNode, MetadataMode
     from llama_index.core.vector_stores.types import (
         BasePydanticVectorStore,
@@ -38,7 +40,10 @@ try:
         VectorStoreQueryMode,
         VectorStoreQueryResult,
     )
-    from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
+    from llama_index.core.vector_stores.utils import (
+        metadata_dict_to_node,  # pyright: ignore[reportUnknownVariableType]
+        node_to_metadata_dict,
+    )
 except ImportError as error:
     raise MissingDependencyError(
         "vectorkit.integrations.llama_index needs llama-index-core; install it with: "
@@ -300,13 +305,13 @@ def _by_mmr(collection: Collection, query: VectorStoreQuery, options: dict[str, 
     factor = options.pop("mmr_prefetch_factor", _MMR_PREFETCH)
     fetched = options.pop("mmr_prefetch_k", None) or query.similarity_top_k * factor
     hits = collection.search(_vector(query), fetched, **options, include_embeddings=True)
-    _, chosen = get_top_k_mmr_embeddings(
+    chosen: list[int] = get_top_k_mmr_embeddings(
         _vector(query),
         [hit.embedding.tolist() for hit in hits if hit.embedding is not None],
         similarity_top_k=query.similarity_top_k,
         embedding_ids=list(range(len(hits))),
         mmr_threshold=query.mmr_threshold,
-    )
+    )[1]
     return [hits[at] for at in chosen]
 
 

@@ -33,7 +33,7 @@ class SizeRules(Fixtures):
         plane.add(ids=ids, embeddings=_on_a_line(1500), metadatas=[{"v": 0, "kept": at} for at in range(1500)])
         plane.update(ids=ids, metadatas=[{"v": 1}] * 1500, merge=True)
         assert plane.count({"v": 1, "kept": {"$gte": 0}}) == 1500
-        plane.update(ids=ids, documents=["new"] * 1500, embeddings=_on_a_line(1500, height=9), metadatas=[{}] * 1500)
+        plane.update(ids=ids, documents=["new"] * 1500, embeddings=_on_a_line(1500, height=9), metadatas=[None] * 1500)
         assert plane.count({"v": {"$exists": False}}, where_document={"$contains": "new"}) == 1500
         heights = [np.asarray(record.embedding)[1] for record in plane.get(include_embeddings=True)]
         assert heights == [9] * 1500

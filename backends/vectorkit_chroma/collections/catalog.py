@@ -28,7 +28,8 @@ def configuration(spec: CollectionSpec, sync_threshold: int) -> dict[str, Any]:
 
 def set_sync_threshold(raw: RawCollection, threshold: int) -> None:
     """Have Chroma save the graph after that many writes. It heeds this when it next loads the graph."""
-    if (raw.configuration_json.get("hnsw") or {}).get("sync_threshold") != threshold:
+    stored: Any = raw.configuration_json.get("hnsw") or {}
+    if stored.get("sync_threshold") != threshold:
         raw.modify(configuration={"hnsw": {"sync_threshold": threshold}})
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vectorkit._narrow import is_dict
 from vectorkit.types import FloatArray
 
 __all__ = ["Graph", "Stats", "TornError", "UnknownFormatError", "flush", "read", "salvaged", "stats", "stored_bytes"]
@@ -156,7 +157,7 @@ def _id_map(path: Path) -> tuple[dict[int, str], int]:
     """The ids by label, and the number of labels that were ever given."""
     try:
         with path.open("rb") as file:
-            found = _PlainUnpickler(file).load()
+            found: Any = _PlainUnpickler(file).load()
             rest = file.read(1)
     except UnknownFormatError:
         raise
@@ -164,7 +165,8 @@ def _id_map(path: Path) -> tuple[dict[int, str], int]:
         raise TornError(f"{_ID_MAP} ends early: {type(error).__name__}") from error
     if rest:
         raise TornError(f"{_ID_MAP} has bytes after its end")
-    if not isinstance(found, dict) or not _READ_KEYS <= set(found) <= _KNOWN_KEYS:  # pyright: ignore[reportUnknownArgumentType]
+    known = is_dict(found) and _READ_KEYS <= set(found) <= _KNOWN_KEYS
+    if not known:
         raise UnknownFormatError(f"{_ID_MAP} does not hold what is known")
     labels: dict[str, int] = found["id_to_label"]
     ids: dict[int, str] = found["label_to_id"]

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from haystack.document_stores.types import DuplicatePolicy
 from haystack.errors import FilterError
 from haystack.utils import Secret, deserialize_secrets_inplace
 
+from vectorkit._narrow import is_iterable
 from vectorkit.collection import Collection
 from vectorkit.embedders.adapted import as_embedder
 from vectorkit.errors import DuplicateIdError, InvalidArgumentError, InvalidFilterError
@@ -206,8 +207,8 @@ class VectorKitDocumentStore:
             DuplicateDocumentError: An id is stored already, with `FAIL`; nothing was written.
             InvalidArgumentError: Or a subclass: these are no documents, or one cannot be stored; nothing was written.
         """
-        given_type: object = documents
-        if isinstance(given_type, str | bytes) or not isinstance(given_type, Iterable):
+        anything: Any = documents
+        if isinstance(anything, str | bytes) or not is_iterable(anything):
             raise InvalidArgumentError(f"documents must be a list of Document, got {type(documents).__name__}")
         given = list(documents)
         for at, document in enumerate(given):
@@ -277,7 +278,7 @@ class VectorKitDocumentStore:
         for found in self._read(None):
             for key, value in found.metadata.items():
                 if key not in _OWN_KEYS and value is not None:
-                    fields[key] = {"type": _TYPES.get(type(value), "keyword")}
+                    fields[key] = {"type": _TYPES.get(type(value).__name__, "keyword")}
         return fields
 
     def get_metadata_field_min_max(self, metadata_field: str) -> dict[str, Any]:
@@ -375,7 +376,7 @@ class VectorKitDocumentStore:
         return _asked(lambda where: list(self.collection.scan(where, include_embeddings=include_embeddings)), filters)
 
 
-_TYPES: Final = {bool: "boolean", int: "int", float: "float"}
+_TYPES: Final = {"bool": "boolean", "int": "int", "float": "float"}
 
 
 def _asked(ask: Callable[[Mapping[str, Any] | None], T], filters: Mapping[str, Any] | None) -> T:
@@ -418,13 +419,14 @@ def _document(found: Hit | Record) -> Document:
     metadata.pop(_ID, None)
     unembedded = metadata.pop(_UNEMBEDDED, False)
     rest: dict[str, Any] = json.loads(str(metadata.pop(_REST, "{}")))
-    blob, sparse = rest.get("blob"), rest.get("sparse_embedding")
+    blob: dict[str, Any] | None = rest.get("blob")
+    sparse = rest.get("sparse_embedding")
     return Document(
         id=found.id,
         content=found.document,
         meta=metadata,
         embedding=None if unembedded or found.embedding is None else np.asarray(found.embedding).tolist(),
         score=found.score if isinstance(found, Hit) else None,
-        blob=None if blob is None else ByteStream(**{**blob, "data": base64.b64decode(blob["data"])}),
+        blob=None if blob is None else ByteStream(base64.b64decode(blob["data"]), blob["meta"], blob["mime_type"]),
         sparse_embedding=None if sparse is None else SparseEmbedding.from_dict(sparse),
     )

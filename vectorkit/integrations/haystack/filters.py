@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from haystack.errors import FilterError
 
+from vectorkit._narrow import is_list, is_mapping
+
 __all__ = ["as_where", "field_key"]
 
 _ORDER: Final = {">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
@@ -45,8 +47,8 @@ def field_key(field: str, id_key: str) -> str:
 
 
 def _condition(condition: Any, id_key: str, level: int) -> Mapping[str, Any]:
-    if not isinstance(condition, Mapping):
-        raise FilterError(f"a condition must be a dict, got {type(condition).__name__}")
+    if not is_mapping(condition):
+        raise FilterError(f"a condition must be a dict, got {condition!r:.80}")
     if level > _LEVELS:
         raise FilterError(f"a filter must have at most {_LEVELS} levels")
     if "field" in condition:
@@ -54,7 +56,10 @@ def _condition(condition: Any, id_key: str, level: int) -> Mapping[str, Any]:
     for name in ("operator", "conditions"):
         if name not in condition:
             raise FilterError(f"a condition must have the key {name!r}, got {sorted(map(str, condition))}")
-    parts = [_condition(each, id_key, level + 1) for each in condition["conditions"]]
+    conditions: Any = condition["conditions"]
+    if not is_list(conditions):
+        raise FilterError(f"the conditions of a filter must be a list, got {conditions!r:.80}")
+    parts = [_condition(each, id_key, level + 1) for each in conditions]
     match condition["operator"]:
         case "AND":
             return {"$and": parts}
@@ -62,8 +67,8 @@ def _condition(condition: Any, id_key: str, level: int) -> Mapping[str, Any]:
             return {"$or": parts}
         case "NOT":  # as Haystack evaluates it: not all of them hold
             return {"$not": {"$and": parts}}
-        case operator:
-            raise FilterError(f"a logical operator must be AND, OR or NOT, got {operator!r:.80}")
+        case _:
+            raise FilterError(f"a logical operator must be AND, OR or NOT, got {condition['operator']!r:.80}")
 
 
 def _comparison(condition: Mapping[Any, Any], id_key: str) -> Mapping[str, Any]:
@@ -75,8 +80,8 @@ def _comparison(condition: Mapping[Any, Any], id_key: str) -> Mapping[str, Any]:
     if operator in _EQUAL:
         return {key: {_EQUAL[operator]: _scalar(value, operator)}}
     if operator in _AMONG:
-        if not isinstance(value, list):
-            raise FilterError(f"the value of operator {operator!r} must be a list, got {type(value).__name__}")
+        if not is_list(value):
+            raise FilterError(f"the value of operator {operator!r} must be a list, got {value!r:.80}")
         return {key: {_AMONG[operator]: [_scalar(each, operator) for each in value]}}
     if operator in _ORDER:
         if value is None:
@@ -89,8 +94,8 @@ def _comparison(condition: Mapping[Any, Any], id_key: str) -> Mapping[str, Any]:
 def _scalar(value: Any, operator: str) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, list | dict | tuple | set):
-        raise FilterError(f"operator {operator!r} must compare with a scalar, got {type(value).__name__}")
+    if is_list(value) or is_mapping(value) or isinstance(value, tuple | set):
+        raise FilterError(f"operator {operator!r} must compare with a scalar, got a collection")
     return value
 
 

@@ -63,7 +63,8 @@ class GetOrCreateMakesNoTextIndex(FaultyStore):
             self.get_collection(name)
         except CollectionNotFoundError:
             return super().get_or_create_collection(name, embedder=embedder, **options)
-        return super().get_or_create_collection(name, embedder=embedder, **{**options, "text_index": False})
+        others: dict[str, Any] = {**options, "text_index": False}
+        return super().get_or_create_collection(name, embedder=embedder, **others)
 
 
 class OpensUnderAnyEmbedder(FaultyStore):
