@@ -33,8 +33,7 @@ def local_path(path: object, what: str) -> Path:
     """
     if not isinstance(path, str | os.PathLike):
         raise InvalidArgumentError(f"{what} is a path, not {type(path).__name__}")
-    given: Any = path
-    text: object = os.fspath(given)
+    text: Any = _text(path)
     if not isinstance(text, str) or not text or "\0" in text:
         raise InvalidArgumentError(f"{what} is a path without NUL, not empty, not {short(text)}")
     try:
@@ -120,3 +119,7 @@ def own_folder() -> Path:
     if os.name == "posix" and (not stat.S_ISDIR(found.st_mode) or found.st_uid != user or found.st_mode & 0o022):
         raise PermissionError(None, f"{folder} is not a folder of yours alone")
     return folder
+
+
+def _text(path: Any) -> Any:
+    return os.fspath(path)  # pyright: ignore[reportUnknownVariableType]

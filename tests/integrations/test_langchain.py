@@ -119,7 +119,7 @@ def test_from_texts_opens_and_adds() -> None:
         ("similarity_search", {"query": "x", "filter": len}),
         ("similarity_search", {"query": "x", "filter": {"a": {"$regex": "x"}}}),
         ("similarity_search", {"query": "x", "kk": 3}),
-        ("add_texts", {"texts": ["a", "b"], "metadatas": [{}]}),
+        ("add_texts", {"texts": ["a", "b"], "metadatas": [{"n": 1}]}),
         ("add_texts", {"texts": ["a"], "bulk": True}),
     ],
 )

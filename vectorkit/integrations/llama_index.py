@@ -305,7 +305,7 @@ def _by_mmr(collection: Collection, query: VectorStoreQuery, options: dict[str, 
     factor = options.pop("mmr_prefetch_factor", _MMR_PREFETCH)
     fetched = options.pop("mmr_prefetch_k", None) or query.similarity_top_k * factor
     hits = collection.search(_vector(query), fetched, **options, include_embeddings=True)
-    chosen: list[int] = get_top_k_mmr_embeddings(
+    chosen: list[int] = get_top_k_mmr_embeddings(  # pyright: ignore[reportUnknownVariableType]
         _vector(query),
         [hit.embedding.tolist() for hit in hits if hit.embedding is not None],
         similarity_top_k=query.similarity_top_k,

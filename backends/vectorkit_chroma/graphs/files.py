@@ -153,6 +153,10 @@ class _PlainUnpickler(pickle.Unpickler):
         raise UnknownFormatError(f"{_ID_MAP} holds an object of {module_name}.{global_name}")
 
 
+def _is_known(found: object) -> bool:
+    return is_dict(found) and _READ_KEYS <= set(found) <= _KNOWN_KEYS
+
+
 def _id_map(path: Path) -> tuple[dict[int, str], int]:
     """The ids by label, and the number of labels that were ever given."""
     try:
@@ -165,8 +169,7 @@ def _id_map(path: Path) -> tuple[dict[int, str], int]:
         raise TornError(f"{_ID_MAP} ends early: {type(error).__name__}") from error
     if rest:
         raise TornError(f"{_ID_MAP} has bytes after its end")
-    known = is_dict(found) and _READ_KEYS <= set(found) <= _KNOWN_KEYS
-    if not known:
+    if not _is_known(found):
         raise UnknownFormatError(f"{_ID_MAP} does not hold what is known")
     labels: dict[str, int] = found["id_to_label"]
     ids: dict[int, str] = found["label_to_id"]

@@ -210,7 +210,7 @@ class VectorKitDocumentStore:
         anything: Any = documents
         if isinstance(anything, str | bytes) or not is_iterable(anything):
             raise InvalidArgumentError(f"documents must be a list of Document, got {type(documents).__name__}")
-        given = list(documents)
+        given: list[Document] = list(documents)
         for at, document in enumerate(given):
             if not isinstance(document, Document):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise InvalidArgumentError(f"documents[{at}] must be a Document, got {type(document).__name__}")
