@@ -98,20 +98,22 @@ def test_a_copy_that_is_killed_again_and_again_is_complete_in_the_end(
     assert vk.copy(urls[source], urls[target]).collections[0].written == 0
 
 
-def test_a_server_that_goes_away_in_the_middle_is_a_typed_error_and_the_copy_goes_on_after_it(
-    tmp_path: Path,
-) -> None:
+def test_a_copy_is_whole_though_its_server_dies_in_the_middle(tmp_path: Path) -> None:
     source, url = vk.connect("memory:"), f"postgresql+embedded:{tmp_path / 'pg'}"
     fill(source)
+    killed: list[int] = []
 
     def stop_server(progress: vk.CopyProgress) -> None:
-        if 2000 <= progress.done < 3000:
-            pid = int((tmp_path / "pg" / "data" / "postmaster.pid").read_text().split()[0])
-            os.kill(pid, signal.SIGQUIT)  # at once, as in a crash
+        if 2000 <= progress.done < 3000 and not killed:
+            killed.append(int((tmp_path / "pg" / "data" / "postmaster.pid").read_text().split()[0]))
+            os.kill(killed[0], signal.SIGQUIT)  # at once, as in a crash
 
-    with pytest.raises(vk.BackendError) as caught:
+    try:
+        # The server is started again, and a batch that had not begun is written to it; one under way is in doubt.
         vk.copy(source, url, progress=stop_server)
-    assert isinstance(caught.value.__cause__, psycopg.Error)
+    except vk.BackendError as error:
+        assert isinstance(error.__cause__, psycopg.Error)
+    assert killed
     (copied,) = vk.copy(source, url).collections
     assert copied.count == COUNT
     assert copied.written < COUNT
