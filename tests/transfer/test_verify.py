@@ -195,16 +195,18 @@ def test_a_collection_made_with_another_setting_is_found_and_named(
 def test_another_dimension_is_found_and_is_no_reason_to_stop(
     source: vk.VectorBackend, target: vk.VectorBackend
 ) -> None:
-    info = target.create_collection(replace(SPEC, name="other", dimension=4))
+    assert SPEC.embedder is not None
+    shorter = replace(SPEC.embedder, dimension=4)
+    info = target.create_collection(replace(SPEC, name="other", dimension=4, embedder=shorter))
     rows = batch(RECORDS)
     target.add(info, [replace(rows, embeddings=np.ascontiguousarray(rows.embeddings[:, :4]))])
     try:
         (check,) = vk.verify(source, target, names={"docs": "other"}).collections
     finally:
         target.drop_collection("other")
-    assert check.differences == {"dimension": 1, "vector": COUNT}
-    assert len(check.first) == 6
-    assert check.first[1].text == "'00000': 8 dimensions in the source, 4 dimensions in the target"
+    assert check.differences == {"dimension": 1, "embedder": 1, "vector": COUNT}
+    assert len(check.first) == 7
+    assert check.first[2].text == "'00000': 8 dimensions in the source, 4 dimensions in the target"
     assert check.remarks == ("not searched: the dimension differs",)
 
 
