@@ -183,17 +183,16 @@ def _opened(
     try:
         identity = store.get_collection(name).info().spec.embedder
     except CollectionNotFoundError:
-        pass
+        wants_text_index = text_index is not False
     else:
+        wants_text_index = text_index is True  # a collection that exists stays as it is unless told otherwise
         embedder = embedder_of(identity) if embedder is None and identity is not None else embedder
     docs = store.get_or_create_collection(
         name,
         embedder=embedder or SentenceTransformerEmbedder(),
-        text_index=text_index is not False,
+        text_index=wants_text_index,
         language=language,
     )
-    if text_index:
-        docs.create_text_index()
     if text_index is False and docs.info().spec.text_index:
         raise InvalidArgumentError(f"collection {name!r} has a text index, which stays: leave --no-text-index out")
     return docs

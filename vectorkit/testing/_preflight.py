@@ -162,6 +162,8 @@ class Preflight:
     def _check_usable(self, backend: VectorBackend) -> None:
         try:
             make_and_drop(backend)
+        except NotImplementedError:
+            return  # an adapter that is being written, step by step: the tests of what it has can be run
         except Exception as error:
             backend.close()
             self._fail(
