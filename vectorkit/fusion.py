@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
+from vectorkit.metrics import METRICS
 from vectorkit.types import Candidate, Hit, Metric
 
 __all__ = ["FUSIONS", "RRF_OFFSET", "Fusion", "fuse", "scaled"]
@@ -36,7 +37,7 @@ def fuse(candidates: Sequence[Candidate], metric: Metric, fusion: Fusion, weight
 
 def _weighted(candidates: Sequence[Candidate], metric: Metric, weight: float) -> list[float]:
     nearness = [each.hit.score for each in candidates]
-    if metric != "cosine":
+    if not METRICS[metric].is_bounded:
         nearness = scaled(nearness)
     largest = max((each.text_score for each in candidates), default=0.0) or 1.0
     return [

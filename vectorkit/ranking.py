@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vectorkit.metrics import METRICS
 from vectorkit.types import FloatArray, Metric
 
 __all__ = ["EXACT_LIMIT", "Ranked", "float32_error", "measure", "rank", "score_of"]
@@ -53,40 +54,21 @@ def measure(metric: Metric, query: FloatArray, vectors: FloatArray) -> tuple[NDA
         Two float64 arrays of shape `(n,)`. A row's values depend on that row and the query alone, not on its
         neighbours: sums run along rows, as BLAS (`vectors @ query`) does not promise.
     """
+    measure_rows = METRICS[metric].measure
     wide = query.astype(np.float64)
     if len(vectors) <= _CHUNK:
-        return _measure(metric, wide, vectors.astype(np.float64))
+        return measure_rows(wide, vectors.astype(np.float64))
     distances = np.empty(len(vectors))
     scores = np.empty(len(vectors))
     for start in range(0, len(vectors), _CHUNK):
         part = slice(start, start + _CHUNK)
-        distances[part], scores[part] = _measure(metric, wide, vectors[part].astype(np.float64))
+        distances[part], scores[part] = measure_rows(wide, vectors[part].astype(np.float64))
     return distances, scores
-
-
-def _measure(
-    metric: Metric, query: NDArray[np.float64], vectors: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """See `measure`; overwrites the vectors."""
-    if metric == "l2":
-        np.subtract(vectors, query, out=vectors)
-        distances = np.sqrt(np.add.reduce(np.square(vectors, out=vectors), axis=1))
-        return distances, 1.0 / (1.0 + distances)
-    products = np.add.reduce(vectors * query, axis=1)
-    if metric == "ip":
-        return -products, products
-    # One root over the product, not two: cos of parallel vectors of small integers is then 1.0 exactly, and they tie.
-    squares = np.add.reduce(np.square(vectors, out=vectors), axis=1)
-    cosines = products / np.sqrt(squares * np.add.reduce(np.square(query)))
-    cosines = np.minimum(np.maximum(cosines, -1.0), 1.0)  # a third of the time of np.clip on a few rows
-    return 1.0 - cosines, cosines
 
 
 def score_of(metric: Metric, distance: float) -> float:
     """The score that goes with a distance by rule 6.3."""
-    if metric == "cosine":
-        return 1.0 - distance
-    return 1.0 / (1.0 + distance) if metric == "l2" else -distance
+    return METRICS[metric].score(distance)
 
 
 def rank(metric: Metric, query: FloatArray, ids: Sequence[str], vectors: FloatArray, k: int) -> list[Ranked]:
@@ -125,9 +107,6 @@ def float32_error(metric: Metric, query: FloatArray, largest_norm: float) -> flo
     Returns:
         The error, in the unit of the metric's distance.
     """
-    if metric == "cosine":
-        scale = 1.0
-    else:
-        norm = float(np.sqrt(np.square(query, dtype=np.float64).sum()))
-        scale = norm * largest_norm if metric == "ip" else norm + largest_norm
+    norm = float(np.sqrt(np.square(query, dtype=np.float64).sum()))
+    scale = METRICS[metric].magnitude(norm, largest_norm)
     return 8.0 * math.sqrt(len(query)) * 2.0**-24 * scale

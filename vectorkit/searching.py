@@ -10,6 +10,7 @@ from vectorkit.errors import InvalidArgumentError, UnsupportedError
 from vectorkit.filters import Filter
 from vectorkit.fusion import FUSIONS, Fusion
 from vectorkit.indexes import HNSW, MAX_EF_SEARCH, MAX_PROBES, IVFFlat
+from vectorkit.metrics import METRICS
 from vectorkit.protocol import VectorBackend
 from vectorkit.types import CollectionInfo, FloatArray, Hit, Metric, Ranking
 from vectorkit.validation import (
@@ -229,7 +230,7 @@ def finish_vectors(options: SearchOptions, metric: Metric, rankings: Sequence[Ra
     if options.least is None:
         return [ranking.hits for ranking in rankings]
     # Rule 6.6: within what 6.5 lets scores differ.
-    floor = options.least - 1e-6 * (1.0 if metric == "cosine" else abs(options.least))
+    floor = options.least - 1e-6 * (1.0 if METRICS[metric].is_bounded else abs(options.least))
     found: list[list[Hit] | None] = []
     for ranking in rankings:
         kept = list(takewhile(lambda hit: hit.score >= floor, ranking.hits))  # as score falls with distance

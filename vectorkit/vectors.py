@@ -15,15 +15,14 @@ from vectorkit.errors import (
     InvalidVectorError,
     VectorKitError,
 )
+from vectorkit.metrics import METRICS
 from vectorkit.types import FloatArray, Metric
 from vectorkit.validation import as_list
 
-__all__ = ["MAX_NORM", "MIN_COSINE_NORM", "as_embeddings", "as_vectors"]
+__all__ = ["MAX_NORM", "as_embeddings", "as_vectors"]
 
 MAX_NORM: Final = 1e15
 """Above it, squares summed in float32 come near its largest number, 3.4e38."""
-MIN_COSINE_NORM: Final = 1e-12
-"""Below it, squares summed in float32 come near its smallest normal number, 1.2e-38."""
 
 _MISMATCH_ADVICE: Final = "; use the embedder the collection was made with, or a collection of that dimension"
 
@@ -154,7 +153,7 @@ def _mismatch(what: str, length: int, dimension: int) -> DimensionMismatchError:
 
 
 def _check_values(array: FloatArray, metric: Metric, what: Callable[[int], str]) -> None:
-    least = MIN_COSINE_NORM if metric == "cosine" else 0.0
+    least = METRICS[metric].min_norm
     low, high = least**2 * 1.01, MAX_NORM**2 * 0.99
     # Of one vector, a query mostly, in a third of the time.
     squares = [float(np.vdot(array, array))] if len(array) == 1 else np.einsum("ij,ij->i", array, array).tolist()
@@ -170,6 +169,6 @@ def _check_values(array: FloatArray, metric: Metric, what: Callable[[int], str])
         if norm > MAX_NORM:
             raise InvalidVectorError(f"{what(index)} has norm {norm:.3g}; at most {MAX_NORM:.0e} is taken")
         raise InvalidVectorError(
-            f"{what(index)} has norm {norm:.3g}; cosine has no meaning below {MIN_COSINE_NORM:.0e} "
+            f"{what(index)} has norm {norm:.3g}; {metric} has no meaning below {least:.0e} "
             "(a zero vector has no direction)"
         )

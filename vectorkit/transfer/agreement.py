@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from vectorkit.metrics import METRICS
 from vectorkit.transfer.records import same_json
 from vectorkit.types import FloatArray, Hit, Metric
 from vectorkit.validation import short
@@ -91,4 +92,4 @@ def tolerance(metric: Metric, query: FloatArray, vector: FloatArray) -> float:
         vector: The record's.
     """
     a, b = (float(np.linalg.norm(each.astype(np.float64))) for each in (query, vector))
-    return TOLERANCE * {"cosine": 1.0, "ip": a * b, "l2": a + b}[metric]
+    return TOLERANCE * METRICS[metric].magnitude(a, b)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from vectorkit.metrics import METRICS
 from vectorkit.types import Metric
 from vectorkit.validation import MAX_ID
-from vectorkit.vectors import MAX_NORM, MIN_COSINE_NORM
+from vectorkit.vectors import MAX_NORM
 from vectorkit_pgvector.adopted.types import KINDS
 from vectorkit_pgvector.sql.columns import Column
 from vectorkit_pgvector.sql.quoting import literal, quote
@@ -100,7 +101,7 @@ class Adopted:
         """
         embedding = stored(self.embedding)
         norm = f"{schema}.vector_norm({f'{embedding}::{schema}.vector' if self.half else embedding})"
-        least = MIN_COSINE_NORM if metric == "cosine" else 0.0
+        least = METRICS[metric].min_norm
         found = {"norm": f"{norm} NOT BETWEEN {least!r}::float8 AND {MAX_NORM!r}::float8"}
         if self.id.type in ("text", "character varying"):
             found["id"] = f"char_length({stored(self.id.name)}) NOT BETWEEN 1 AND {MAX_ID}"

@@ -11,9 +11,10 @@ from vectorkit._narrow import is_iterable
 from vectorkit.errors import InvalidArgumentError, InvalidIdError, InvalidVectorError, UnsupportedError
 from vectorkit.indexes import HNSW, Index, IVFFlat, Quantization
 from vectorkit.metadata import check_metadata_key
+from vectorkit.metrics import METRICS
 from vectorkit.types import Metric
 from vectorkit.validation import check_text, short
-from vectorkit.vectors import MAX_NORM, MIN_COSINE_NORM
+from vectorkit.vectors import MAX_NORM
 from vectorkit_pgvector.adopted.description import Adopted, AdoptedColumn, stored
 from vectorkit_pgvector.adopted.types import ELEMENTS, ID_TYPES, KINDS, METADATA_TYPES
 from vectorkit_pgvector.connections.sessions import Session
@@ -266,7 +267,7 @@ def _check_rows(session: Session, table: str, facts: Facts, adopted: Adopted, me
         if what == "id":
             raise InvalidIdError(f"the row with id {id!r} … cannot be a record: an id has 1 to 512 characters")
         if what == "norm":
-            least = MIN_COSINE_NORM if metric == "cosine" else 0.0
+            least = METRICS[metric].min_norm
             raise InvalidVectorError(
                 f"the row {id!r} cannot be a record: the norm of its vector is not {least:.0e} to {MAX_NORM:.0e}, so "
                 f"it has no distance by {metric!r}; set it to NULL, and the row is no record until it has another"

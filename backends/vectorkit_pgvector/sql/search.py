@@ -214,15 +214,19 @@ def _measured(table: Table) -> str:
     at most 8 u = 4.8e-7 (at d = 2), and next to nothing for near vectors. Rule 6.5 allows 1e-6.
     """
     schema, embedding, query = table.facts.schema, "stored.embedding", f"$1::{table.vector}"
-    if table.spec.metric == "l2":
-        return f"{schema}.vector_norm({schema}.vector_sub({embedding}, {query}))"
     units = (f"{schema}.l2_normalize({vector})" for vector in (embedding, query))
     cosine_distance = (
         f"least(2::float8, {schema}.vector_norm({schema}.vector_sub({', '.join(units)})) ^ 2::float8 / 2::float8)"
     )
-    if table.spec.metric == "cosine":
-        return cosine_distance
-    return f"{schema}.vector_norm({embedding}) * {schema}.vector_norm({query}) * ({cosine_distance} - 1::float8)"
+    match table.spec.metric:
+        case "l2":
+            return f"{schema}.vector_norm({schema}.vector_sub({embedding}, {query}))"
+        case "cosine":
+            return cosine_distance
+        case "ip":
+            return (
+                f"{schema}.vector_norm({embedding}) * {schema}.vector_norm({query}) * ({cosine_distance} - 1::float8)"
+            )
 
 
 def _distance(table: Table) -> str:

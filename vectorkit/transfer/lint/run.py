@@ -9,6 +9,7 @@ import numpy as np
 from vectorkit.errors import CollectionNotFoundError
 from vectorkit.indexes import HNSW
 from vectorkit.maintenance import CollectionCondition, StoreCondition, examine
+from vectorkit.metrics import METRICS
 from vectorkit.registry import schemes
 from vectorkit.transfer.arguments import as_names, check_progress
 from vectorkit.transfer.copy.rejects import sound
@@ -19,7 +20,7 @@ from vectorkit.transfer.sources import Contents, Malformed, Source
 from vectorkit.transfer.stores import StoreSource
 from vectorkit.types import CollectionSpec, Record, Vector
 from vectorkit.validation import MAX_DIMENSION, allowed_name
-from vectorkit.vectors import MAX_NORM, MIN_COSINE_NORM
+from vectorkit.vectors import MAX_NORM
 
 __all__ = ["lint"]
 
@@ -206,8 +207,9 @@ def _check_vectors(records: Sequence[Record], spec: CollectionSpec, findings: Fi
         with np.errstate(invalid="ignore", over="ignore"):
             norms = np.linalg.norm(np.stack(rows).astype(np.float64), axis=1)
         tell("not-finite", [ids[row] for row in np.flatnonzero(~(norms <= MAX_NORM)).tolist()])
-        zero = "zero-vector" if spec.metric == "cosine" else "zero-vector-note"
-        least = MIN_COSINE_NORM if spec.metric == "cosine" else np.finfo(np.float64).tiny
+        least = METRICS[spec.metric].min_norm
+        zero = "zero-vector" if least else "zero-vector-note"
+        least = least or np.finfo(np.float64).tiny
         tell(zero, [ids[row] for row in np.flatnonzero(norms < least).tolist()])
     return told
 
