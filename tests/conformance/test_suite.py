@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from _pytest.assertion.rewrite import AssertionRewritingHook
 
 from vectorkit.filters import matches, parse, parse_document
 from vectorkit.testing import BackendConformance
@@ -141,6 +142,14 @@ def test_no_test_of_a_section_hides_one_of_another() -> None:
     assert set(defined) == {name for name in dir(BackendConformance) if name.startswith("test_")}
     modules = {path.stem for path in TESTING.glob("*.py") if "def test_" in path.read_text(encoding="utf-8")}
     assert {section.__module__.rpartition(".")[2] for section in sections} == modules
+
+
+def test_asserts_of_every_section_show_their_values() -> None:
+    sections = {section.__module__ for section in BackendConformance.__mro__ if section is not object}
+    plain = {
+        name for name in sections if type(sys.modules[name].__loader__).__name__ != AssertionRewritingHook.__name__
+    }
+    assert plain == set()
 
 
 def test_the_suite_skips_nothing_and_imports_no_client() -> None:

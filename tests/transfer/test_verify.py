@@ -366,7 +366,7 @@ def test_an_empty_collection_agrees_with_an_empty_one_and_an_empty_store_with_no
     assert found.collections[0].remarks == ("not searched: there is no vector to search with",)
     with pytest.raises(vk.CollectionNotFoundError):
         vk.verify(*sides, collections=["docs", "none"])
-    with pytest.raises(vk.InvalidArgumentError, match="collections"):
+    with pytest.raises(vk.InvalidArgumentError, match="list of names, got the text 'docs'"):
         vk.verify(*sides, collections="docs")
 
 

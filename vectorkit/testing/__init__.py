@@ -14,7 +14,9 @@ Every test cites the rule of the contract that it proves. It needs the extra `te
 runs it without a test file; `vectorkit.testing.report` does the same for programs.
 """
 
+import sys
 from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from vectorkit.errors import MissingDependencyError
@@ -30,13 +32,6 @@ for _package, _module in {"pytest": "pytest", "hypothesis": "hypothesis", "PySte
 
 __all__ = ["BackendConformance"]
 
-# Asserts in these modules then show their values when they fail, as they do in test files.
-_MODULES = (
-    *("suite", "_asserts", "_collections", "_differences", "_embedders", "_equivalence", "_errors", "_filter_limits"),
-    *("_filters", "_hybrid", "_ingest", "_large", "_metadata", "_reading", "_records", "_reembed", "_search"),
-    *("_tables", "_text", "_text_index", "_ties", "_updating", "_vectors", "_words", "_writing"),
-)
-
 
 def __getattr__(name: str) -> object:
     """Load the suite on first use: when pytest is running, which rewrites the asserts of what is imported from then."""
@@ -44,7 +39,10 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import pytest
 
-    pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _MODULES))
+    # Asserts in these modules then show their values when they fail, as they do in test files. What was imported
+    # before cannot be rewritten, and pytest warns of it.
+    modules = {f"{__name__}.{module.name}" for module in iter_modules(__path__)}
+    pytest.register_assert_rewrite(*modules.difference(sys.modules))
     from vectorkit.testing.suite import BackendConformance
 
     globals()[name] = BackendConformance

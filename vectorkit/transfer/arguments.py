@@ -13,10 +13,14 @@ def as_names(collections: object) -> list[str] | None:
     Others' collections may have names that rule 1.1 forbids, so any text is taken.
 
     Raises:
-        InvalidArgumentError: It is no list of texts.
+        InvalidArgumentError: It is not a list of texts.
     """
     if collections is None:
         return None
+    if isinstance(collections, str):
+        raise InvalidArgumentError(
+            f"collections must be a list of names, got the text {short(collections)}; put it into a list"
+        )
     return list(dict.fromkeys(_text(name, "a name in collections") for name in as_list(collections, "collections")))
 
 
