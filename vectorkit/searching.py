@@ -65,7 +65,9 @@ def as_filter(where: Where | None, where_document: Mapping[str, Any] | None) -> 
     if where is None and where_document is None:
         return None
     parts = [part for part in (filters.parse(where), filters.parse_document(where_document)) if part is not None]
-    return filters.simplify(filters.And(tuple(parts))) if parts else None
+    if len(parts) < 2:  # what was parsed is in normal form
+        return parts[0] if parts else None
+    return filters.simplify(filters.And(tuple(parts)))
 
 
 def _fetch_k(value: object, k: int) -> int:
