@@ -85,9 +85,13 @@ class ChromaBackend(VectorBackend):
             headers is not None or timeout is not None or (tenant, database) != (DEFAULT_TENANT, DEFAULT_DATABASE)
         ):
             raise InvalidArgumentError("with client=, tenant, database, headers and timeout are those of the client")
-        self._connection = use_client(client) if url is None else connect(url, tenant, database, headers, timeout)
-        self._call_off_release = when_collected(self, self._connection.close)
         self._closed = False
+        self._connection = use_client(client) if url is None else connect(url, tenant, database, headers, timeout)
+        try:
+            self._call_off_release = when_collected(self, self._connection.close)
+        except BaseException:  # an interrupt: nobody has the object that could be closed
+            self._connection.close()
+            raise
 
     @classmethod
     def from_url(cls, url: str) -> "ChromaBackend":
@@ -287,10 +291,9 @@ class ChromaBackend(VectorBackend):
 
     def close(self) -> None:
         """See `VectorBackend.close`. A client that the caller brought stays open."""
-        if not self._closed:
-            self._closed = True
-            self._call_off_release()
-            self._connection.close()
+        self._closed = True
+        self._connection.close()  # each time, so that a close that was interrupted can be repeated
+        self._call_off_release()
 
     # --- within -----------------------------------------------------------------------------------------------
 

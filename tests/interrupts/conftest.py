@@ -5,8 +5,8 @@ import linecache
 import os
 import sys
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
@@ -344,6 +344,23 @@ def collected() -> Generator[None]:
         warnings.simplefilter("ignore", ResourceWarning)
         yield
         gc.collect()
+
+
+@pytest.fixture
+def interrupted() -> Callable[..., Iterator[Place]]:
+    """Interrupts a call at places that it passes in some files, all or a share, and yields each place afterwards."""
+
+    def run(call: Callable[[], object], *, share: int, within: tuple[str, ...]) -> Iterator[Place]:
+        with Interrupter() as tracer:
+            call()
+        places = [each for each in tracer.passed if any(part in each.file for part in within)]
+        for place in places[:: 1 if EVERY else share]:
+            with collected(), Interrupter(place) as tracer, suppress(KeyboardInterrupt):
+                call()
+            if tracer.raised:
+                yield place
+
+    return run
 
 
 @pytest.fixture

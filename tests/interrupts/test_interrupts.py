@@ -14,9 +14,10 @@ import pytest
 from psycopg import sql
 from psycopg_pool import ConnectionPool
 
-from vectorkit import MemoryBackend, MirrorBackend, VectorStore
+from vectorkit import BackendUnavailableError, MemoryBackend, MirrorBackend, VectorStore
 from vectorkit.backend.requests import Scan
 from vectorkit_chroma import ChromaBackend
+from vectorkit_chroma.connections.lock import FolderLock
 from vectorkit_pgvector import PgVectorBackend
 
 Run = Callable[..., None]
@@ -47,6 +48,31 @@ def test_chroma_is_right_after_an_interrupt(interrupt: Run) -> None:
     backend = ChromaBackend("chroma:")
     interrupt(VectorStore(backend), share=700, atomic=False)
     backend.close()
+
+
+def test_an_interrupt_leaves_no_chroma_folder_locked(
+    interrupted: Callable[..., Iterator[object]], tmp_path: Path
+) -> None:
+    folder, opened = tmp_path / "store", list[ChromaBackend]()
+    with VectorStore(ChromaBackend(f"chroma:{folder}")) as store:
+        store.create_collection("docs", dimension=2).add(ids=["a"], embeddings=[[1, 2]])
+
+    def open_and_close() -> None:
+        opened.append(ChromaBackend(f"chroma:{folder}"))
+        opened[0].close()
+
+    within = ("vectorkit_chroma/connections/", "vectorkit_chroma/_backend.py")
+    for place in interrupted(open_and_close, share=5, within=within):
+        while opened:
+            opened.pop().close()  # which may have been interrupted before
+        lock = FolderLock(folder, "the folder")
+        try:
+            lock.acquire()
+        except BackendUnavailableError:
+            pytest.fail(f"interrupted at {place}, the folder stays locked")
+        lock.release()
+    with VectorStore(ChromaBackend(f"chroma:{folder}")) as store:
+        assert store.get_collection("docs").count() == 1
 
 
 @pytest.fixture

@@ -17,7 +17,15 @@ from vectorkit_chroma._errors import mapped
 from vectorkit_chroma.connections.client import Connection, Server
 from vectorkit_chroma.connections.gate import Gate, GatedServer
 from vectorkit_chroma.connections.lock import FolderLock
-from vectorkit_chroma.connections.systems import NEVER, RUST, SYNC_THRESHOLD, keeps_graphs_loaded, server_of, started
+from vectorkit_chroma.connections.systems import (
+    NEVER,
+    RUST,
+    SYNC_THRESHOLD,
+    is_running,
+    keeps_graphs_loaded,
+    server_of,
+    started,
+)
 from vectorkit_chroma.graphs.database import require_chroma
 from vectorkit_chroma.graphs.folder import GraphFolder
 
@@ -39,12 +47,13 @@ class _Folder:
     def __init__(self, path: Path, place: str) -> None:
         require_chroma(path, place)
         self.lock = FolderLock(path, place)
-        self.users = 0
+        self.users: set[object] = set()
         self.shared: dict[str, Any] = {}
         self.guard = threading.RLock()
         self._path = path
         self._graphs = GraphFolder(path, place)
         try:
+            self.lock.acquire()
             if self._graphs.is_new():  # Chroma makes its tables, and the setting that the log is to be kept has a place
                 self._start().stop()
             prepared = self._graphs.prepare()
@@ -71,7 +80,7 @@ class _Folder:
         return torn
 
     def _stop(self) -> None:
-        if not self._system_runs():
+        if not is_running(self._system):
             return
         self._system.stop()
         if self._gate.all_succeeded:
@@ -79,15 +88,14 @@ class _Folder:
             with suppress(VectorKitError):
                 self._graphs.stopped()
 
-    def _system_runs(self) -> bool:
-        return hasattr(server_of(self._system), "bindings")
-
     def close(self) -> None:
-        """Stop Chroma and let the folder go."""
+        """Stop Chroma and let the folder go. An interrupt leaves the lock held, and the call can be repeated."""
         try:
             self._stop()
-        finally:
+        except Exception:
             self.lock.release()
+            raise
+        self.lock.release()
 
 
 _folders: dict[Path, _Folder] = {}
@@ -104,20 +112,22 @@ def open_folder(path: str, tenant: str, database: str) -> Connection:
     """
     folder = local_path(path, "the folder of chroma:PATH").resolve()
     place = f"chroma:{path}"
-    with _folders_lock:
-        entry = _folders.get(folder)
-        if entry is None:
-            entry = _folders[folder] = _Folder(folder, place)
-        entry.users += 1
+    user = object()  # a count would be wrong once an interrupt comes beside it, or a release is repeated
 
     def release() -> None:
         with _folders_lock:
-            entry.users -= 1
-            if not entry.users:
-                _folders.pop(folder, None)
-                entry.close()
+            if entry := _folders.get(folder):
+                entry.users.discard(user)
+                _close_unused(folder, entry)
 
     try:
+        with _folders_lock:
+            entry = _folders.get(folder)
+            if entry is not None and _close_unused(folder, entry):
+                entry = None
+            if entry is None:
+                entry = _folders[folder] = _Folder(folder, place)
+            entry.users.add(user)
         with mapped("opening", f"{place}"):
             client = Server(entry.server, tenant, database)
             client.check()
@@ -135,6 +145,18 @@ def open_folder(path: str, tenant: str, database: str) -> Connection:
     except BaseException:
         release()
         raise
+
+
+def _close_unused(folder: Path, entry: _Folder) -> bool:
+    """Close a folder that nobody uses, also one whose closing was interrupted; whether it is closed."""
+    if entry.users:
+        return False
+    try:
+        entry.close()
+    finally:
+        if not entry.lock.held:
+            _folders.pop(folder, None)
+    return True
 
 
 def _forget_folders() -> None:

@@ -23,7 +23,15 @@ from vectorkit.validation import short
 from vectorkit_chroma._errors import mapped
 from vectorkit_chroma.connections.client import Client, Connection, Server
 from vectorkit_chroma.connections.folders import open_folder
-from vectorkit_chroma.connections.systems import NEVER, RUST, SYNC_THRESHOLD, keeps_graphs_loaded, server_of, started
+from vectorkit_chroma.connections.systems import (
+    NEVER,
+    RUST,
+    SYNC_THRESHOLD,
+    is_running,
+    keeps_graphs_loaded,
+    server_of,
+    started,
+)
 from vectorkit_chroma.graphs.database import FILE
 
 __all__ = ["connect", "folder_of", "use_client"]
@@ -162,13 +170,18 @@ def _open_memory() -> Connection:
     with mapped("starting", "Chroma in memory"):
         system = started(is_persistent=False, chroma_api_impl=RUST)
         client = Server(server_of(system), DEFAULT_TENANT, DEFAULT_DATABASE)
+
+    def release() -> None:
+        if is_running(system):  # closing can be repeated
+            system.stop()
+
     return Connection(
         client,
         "in memory",
         "chroma:",
         exclusive=True,
         persistent=False,
-        release=system.stop,
+        release=release,
         sync_threshold=SYNC_THRESHOLD if keeps_graphs_loaded(system) else NEVER,
     )
 

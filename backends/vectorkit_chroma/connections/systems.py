@@ -5,7 +5,7 @@ from typing import Any, Final, cast
 from chromadb.api import ServerAPI
 from chromadb.config import Settings, System
 
-__all__ = ["NEVER", "RUST", "SYNC_THRESHOLD", "keeps_graphs_loaded", "server_of", "started"]
+__all__ = ["NEVER", "RUST", "SYNC_THRESHOLD", "is_running", "keeps_graphs_loaded", "server_of", "started"]
 
 RUST: Final = "chromadb.api.rust.RustBindingsAPI"
 
@@ -29,6 +29,11 @@ def started(**settings: Any) -> System:
         server.hnsw_cache_size = _CACHE
     system.start()
     return system
+
+
+def is_running(system: System) -> bool:
+    """Whether a system that runs Chroma in this process has been started, and not stopped since."""
+    return hasattr(server_of(system), "bindings")
 
 
 def server_of(system: System) -> ServerAPI:

@@ -50,6 +50,7 @@ def _locked(path: Path, place: str) -> Generator[sqlite3.Connection]:
     require_chroma(path, place)
     lock = FolderLock(path, place)
     try:
+        lock.acquire()
         with opened(path, place) as database:
             yield database
     finally:
