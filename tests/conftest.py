@@ -1,6 +1,5 @@
 """Real servers for the tests, started and stopped by the session, and the versions under test."""
 
-import gc
 import os
 import platform
 import re
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import sysconfig
 import time
-import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -31,18 +29,6 @@ LIBRARIES = ["numpy", "chromadb", "psycopg", "psycopg-pool", "pgvector", "embedd
 def pytest_report_header() -> list[str]:
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     return [f"vectorkit: python {platform.python_version()}, {libraries}", f"vectorkit: {server_under_test()}"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collected() -> Iterator[None]:
-    """Collect what the tests of a module leave behind, such as sockets of servers that were cut or killed.
-
-    Else the collector finds it while a test of another module runs, which then fails by a `ResourceWarning` at random.
-    """
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 def server_under_test() -> str:

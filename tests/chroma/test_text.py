@@ -45,9 +45,16 @@ def reference(docs: vk.Collection, query: str) -> Any:
     return pytest.approx(found(copy, query), abs=1e-9)
 
 
-def raw_client(url: str) -> Any:
-    parts = urlsplit(url)
-    return chromadb.HttpClient(str(parts.hostname), parts.port or 80, settings=Settings(anonymized_telemetry=False))
+@pytest.fixture
+def raw_client(chroma_http_url: str) -> Iterator[Any]:
+    """A client of chromadb's own. Its `close` leaves sockets open, for the collector to find in some later test."""
+    parts = urlsplit(chroma_http_url)
+    settings = Settings(anonymized_telemetry=False)
+    client: Any = chromadb.HttpClient(str(parts.hostname), parts.port or 80, settings=settings)
+    yield client
+    for server in (client._server, client._admin_client._server):  # each connects on its own
+        server._session.close()
+    client.close()
 
 
 def test_many_stores_write_to_one_server_and_each_search_sees_it_all(
@@ -95,11 +102,11 @@ def test_as_many_added_as_deleted_by_another_is_noticed(server: vk.VectorStore, 
         assert found(docs, "common") == found(theirs, "common") == reference(docs, "common")
 
 
-def test_rows_without_a_stamp_are_read_at_every_search(server: vk.VectorStore, chroma_http_url: str) -> None:
+def test_rows_without_a_stamp_are_read_at_every_search(server: vk.VectorStore, raw_client: Any) -> None:
     """7.1 Those of an earlier version: they cost time, never a right answer."""
     docs = filled(server)
     assert len(found(docs, "common")) == 20
-    raw = raw_client(chroma_http_url).get_collection("docs", embedding_function=None)
+    raw = raw_client.get_collection("docs", embedding_function=None)
     (row,) = raw.get(ids=["003"], include=["metadatas"])["metadatas"]
     bare = {key: None for key in row if key.startswith(("_vkw", "_vkq"))}
     assert len(bare) == 2
