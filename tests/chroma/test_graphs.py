@@ -304,7 +304,7 @@ def test_a_folder_of_a_release_that_saved_no_graph_is_taken_over(
 ) -> None:
     """9.4 Older releases saved none: there is a whole log; from now on graphs are saved."""
     with monkeypatch.context() as patch:
-        patch.setattr("vectorkit_chroma.connections.folders.SYNC_THRESHOLD", 10**9)
+        patch.setattr("vectorkit_chroma.connections.systems._SYNC_THRESHOLD", 10**9)
         filled(tmp_path)
     rows(tmp_path, "DELETE FROM embeddings_queue_config")
     (tmp_path / "vectorkit.graphs").unlink()

@@ -88,7 +88,7 @@ class Connection:
     place: str
     exclusive: bool
     persistent: bool
-    release: Callable[[], None]
+    release: Callable[[], object]
     sync_threshold: int = 10**9
     body_limit: int | None = None
     max_batch: int = 0

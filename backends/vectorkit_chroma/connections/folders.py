@@ -17,15 +17,7 @@ from vectorkit_chroma._errors import mapped
 from vectorkit_chroma.connections.client import Connection, Server
 from vectorkit_chroma.connections.gate import Gate, GatedServer
 from vectorkit_chroma.connections.lock import FolderLock
-from vectorkit_chroma.connections.systems import (
-    NEVER,
-    RUST,
-    SYNC_THRESHOLD,
-    is_running,
-    keeps_graphs_loaded,
-    server_of,
-    started,
-)
+from vectorkit_chroma.connections.systems import NEVER, RUST, server_of, started, stop, sync_threshold_of
 from vectorkit_chroma.graphs.database import require_chroma
 from vectorkit_chroma.graphs.folder import GraphFolder
 
@@ -58,8 +50,7 @@ class _Folder:
                 self._start().stop()
             prepared = self._graphs.prepare()
             self._system = self._start()
-            keeps = keeps_graphs_loaded(self._system)
-            self.sync_threshold = SYNC_THRESHOLD if prepared.saves and keeps else NEVER
+            self.sync_threshold = sync_threshold_of(self._system) if prepared.saves else NEVER
             self._gate = Gate(self._restart, _most_graphs, prepared.torn)
             self.server: Any = GatedServer(server_of(self._system), self._gate)
         except BaseException:
@@ -80,10 +71,7 @@ class _Folder:
         return torn
 
     def _stop(self) -> None:
-        if not is_running(self._system):
-            return
-        self._system.stop()
-        if self._gate.all_succeeded:
+        if stop(self._system) and self._gate.all_succeeded:
             # Nothing but the record of whole graphs is written here: without it, the next opening looks at them all.
             with suppress(VectorKitError):
                 self._graphs.stopped()

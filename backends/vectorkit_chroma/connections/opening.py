@@ -23,15 +23,7 @@ from vectorkit.validation import short
 from vectorkit_chroma._errors import mapped
 from vectorkit_chroma.connections.client import Client, Connection, Server
 from vectorkit_chroma.connections.folders import open_folder
-from vectorkit_chroma.connections.systems import (
-    NEVER,
-    RUST,
-    SYNC_THRESHOLD,
-    is_running,
-    keeps_graphs_loaded,
-    server_of,
-    started,
-)
+from vectorkit_chroma.connections.systems import RUST, server_of, started, stop, sync_threshold_of
 from vectorkit_chroma.graphs.database import FILE
 
 __all__ = ["connect", "folder_of", "use_client"]
@@ -170,19 +162,14 @@ def _open_memory() -> Connection:
     with mapped("starting", "Chroma in memory"):
         system = started(is_persistent=False, chroma_api_impl=RUST)
         client = Server(server_of(system), DEFAULT_TENANT, DEFAULT_DATABASE)
-
-    def release() -> None:
-        if is_running(system):  # closing can be repeated
-            system.stop()
-
     return Connection(
         client,
         "in memory",
         "chroma:",
         exclusive=True,
         persistent=False,
-        release=release,
-        sync_threshold=SYNC_THRESHOLD if keeps_graphs_loaded(system) else NEVER,
+        release=partial(stop, system),
+        sync_threshold=sync_threshold_of(system),
     )
 
 

@@ -5,11 +5,11 @@ from typing import Any, Final, cast
 from chromadb.api import ServerAPI
 from chromadb.config import Settings, System
 
-__all__ = ["NEVER", "RUST", "SYNC_THRESHOLD", "is_running", "keeps_graphs_loaded", "server_of", "started"]
+__all__ = ["NEVER", "RUST", "server_of", "started", "stop", "sync_threshold_of"]
 
 RUST: Final = "chromadb.api.rust.RustBindingsAPI"
 
-SYNC_THRESHOLD: Final = 250
+_SYNC_THRESHOLD: Final = 250
 """Writes of one collection after which Chroma saves its graph. Each write reads again, at some 16 µs a record, what the
 log has beyond the last save; of 100, 250, 500 and 1,000 this was the fastest for rows with metadata and documents."""
 
@@ -31,9 +31,12 @@ def started(**settings: Any) -> System:
     return system
 
 
-def is_running(system: System) -> bool:
-    """Whether a system that runs Chroma in this process has been started, and not stopped since."""
-    return hasattr(server_of(system), "bindings")
+def stop(system: System) -> bool:
+    """Stop a system that runs Chroma in this process, unless that was done before; whether it had to be."""
+    if not hasattr(server_of(system), "bindings"):
+        return False
+    system.stop()
+    return True
 
 
 def server_of(system: System) -> ServerAPI:
@@ -41,6 +44,6 @@ def server_of(system: System) -> ServerAPI:
     return cast("ServerAPI", system.instance(cast("Any", ServerAPI)))
 
 
-def keeps_graphs_loaded(system: System) -> bool:
-    """Whether Chroma, in this process, drops no graph of its own accord."""
-    return getattr(server_of(system), "hnsw_cache_size", 0) == _CACHE
+def sync_threshold_of(system: System) -> int:
+    """Writes of one collection after which Chroma saves its graph: never, if it may drop graphs of its own accord."""
+    return _SYNC_THRESHOLD if getattr(server_of(system), "hnsw_cache_size", 0) == _CACHE else NEVER
