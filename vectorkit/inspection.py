@@ -10,6 +10,7 @@ import numpy as np
 from vectorkit.backend.requests import Read, VectorSearch
 from vectorkit.errors import InvalidArgumentError
 from vectorkit.filters import Filter
+from vectorkit.metrics import METRICS
 from vectorkit.protocol import VectorBackend
 from vectorkit.types import CollectionInfo, FloatArray, Hit, Metric, Record
 
@@ -86,7 +87,7 @@ def found_share(found: Sequence[Hit], expected: Sequence[Hit], metric: Metric, q
     """
     farthest = expected[-1].distance
     assert farthest is not None
-    scale = 1.0 if metric == "cosine" else 1.0 + abs(farthest) + float(np.linalg.norm(query.astype(np.float64)))
+    scale = 1.0 if METRICS[metric].is_bounded else 1.0 + abs(farthest) + float(np.linalg.norm(query.astype(np.float64)))
     limit = farthest + 1e-6 * scale
     return sum(hit.distance is not None and hit.distance <= limit for hit in found) / len(expected)
 

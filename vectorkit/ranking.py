@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vectorkit.metrics import METRICS
 from vectorkit.types import FloatArray, Metric
 
-__all__ = ["EXACT_LIMIT", "Ranked", "float32_error", "measure", "rank", "score_of"]
+__all__ = ["EXACT_LIMIT", "Ranked", "float32_error", "measure", "rank", "relative_error", "score_of"]
 
 EXACT_LIMIT: Final = 2000
 """A search whose filter leaves at most this many records is exact by default (rule 6.7)."""
@@ -95,9 +95,7 @@ def rank(metric: Metric, query: FloatArray, ids: Sequence[str], vectors: FloatAr
 def float32_error(metric: Metric, query: FloatArray, largest_norm: float) -> float:
     """How far a distance that a store summed in float32 may be from the one computed here.
 
-    A sum of n products in float32 errs by about sqrt(n) roundings of 2**-24 of its size when they are independent
-    (Higham, Accuracy and Stability of Numerical Algorithms, 2.8); eight times that is allowed for. A store's k
-    nearest by its own distances hold the true k nearest if the next one is farther than twice this.
+    A store's k nearest by its own distances hold the true k nearest if the next one is farther than twice this.
 
     Args:
         metric: The metric; for `l2` the distance itself, not its square.
@@ -108,5 +106,13 @@ def float32_error(metric: Metric, query: FloatArray, largest_norm: float) -> flo
         The error, in the unit of the metric's distance.
     """
     norm = float(np.sqrt(np.square(query, dtype=np.float64).sum()))
-    scale = METRICS[metric].magnitude(norm, largest_norm)
-    return 8.0 * math.sqrt(len(query)) * 2.0**-24 * scale
+    return relative_error(len(query)) * METRICS[metric].magnitude(norm, largest_norm)
+
+
+def relative_error(dimension: int) -> float:
+    """How far a sum of so many products in float32 may be off, as a part of its size.
+
+    It errs by about sqrt(n) roundings of 2**-24 when they are independent (Higham, Accuracy and Stability of Numerical
+    Algorithms, 2.8); eight times that is allowed for.
+    """
+    return 8.0 * math.sqrt(dimension) * 2.0**-24

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vectorkit.backend.requests import VectorSearch
-from vectorkit.ranking import EXACT_LIMIT, float32_error, rank, score_of
+from vectorkit.ranking import EXACT_LIMIT, float32_error, rank, relative_error, score_of
 from vectorkit.types import FloatArray, Hit, Metric, Ranking
 from vectorkit_chroma.records.codec import BIG_NORM
 from vectorkit_chroma.records.rows import EVERYTHING, Found, Selection, Stored, chunks
@@ -252,7 +252,7 @@ def _bounds(metric: Metric, query: FloatArray, distances: Floats, largest: float
     if metric == "l2":
         # Squares of differences are summed, which errs in proportion to the sum itself; tiny ones underflow.
         near = np.sqrt(np.maximum(distances, 0.0))
-        errors = near * float32_error("cosine", query, 1.0) + 1e-18
+        errors = near * relative_error(len(query)) + 1e-18
         return near - errors, near + errors
     error = float32_error(metric, query, largest)
     if metric == "ip":

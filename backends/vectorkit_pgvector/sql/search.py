@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from vectorkit.filters import Filter
-from vectorkit.ranking import EXACT_LIMIT, float32_error
+from vectorkit.ranking import EXACT_LIMIT, float32_error, relative_error
 from vectorkit.types import FloatArray
 from vectorkit_pgvector.sql import indexes as index_sql
 from vectorkit_pgvector.sql import partitions as partition_sql
@@ -84,7 +84,7 @@ class ScoredRow(NamedTuple):
 
 def largest_key(table: Table, query: FloatArray, distance: float) -> float:
     """The largest key that a row of this true distance, or a smaller one, can have."""
-    error = float32_error("cosine", query, 1.0)
+    error = relative_error(len(query))
     match table.spec.metric:
         case "cosine":
             return distance + error
