@@ -75,6 +75,24 @@ def test_an_interrupt_leaves_no_chroma_folder_locked(
         assert store.get_collection("docs").count() == 1
 
 
+def test_a_chroma_folder_opens_after_a_close_that_was_interrupted(
+    interrupted: Callable[..., Iterator[object]], tmp_path: Path
+) -> None:
+    url, kept = f"chroma:{tmp_path}", list[ChromaBackend]()
+    with VectorStore(ChromaBackend(url)) as store:
+        store.create_collection("docs", dimension=2).add(ids=["a"], embeddings=[[1, 2]])
+
+    def open_and_close() -> None:
+        kept.append(ChromaBackend(url))  # kept, so that the collector does not repeat the close either
+        kept[-1].close()
+
+    for place in interrupted(open_and_close, share=1, within=("connections/folders.py",)):
+        with VectorStore(ChromaBackend(url)) as store:
+            assert store.get_collection("docs").count() == 1, str(place)
+        while kept:
+            kept.pop().close()
+
+
 @pytest.fixture
 def pool(postgres_url: str) -> Iterator["ConnectionPool[Any]"]:
     """A pool of three connections of the caller's."""
